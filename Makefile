@@ -1,0 +1,44 @@
+# Every target runs in a virtualenv that tests/lab/bootstrap.py makes outside the checkout.
+TOOLS := python3 tests/lab/bootstrap.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-down test lint unit sanity rules molecule bench docs clean-cache
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make the virtualenv of the development tools
+	@$(TOOLS)
+
+demo: ## Deploy to a local 4 GB test host and prove that it works
+	@$(TOOLS) -m tests.lab demo
+
+demo-down: ## Remove what demo started
+	@$(TOOLS) -m tests.lab demo-down
+
+test: ## Run all the stages below; the last line is "N passed, N failed"
+	@$(TOOLS) -m tests.run
+
+lint: ## Check style and documentation
+	@$(TOOLS) -m tests.run lint
+
+unit: ## Run the unit tests
+	@$(TOOLS) -m tests.run unit
+
+sanity: ## Run ansible-test sanity on the built collection
+	@$(TOOLS) -m tests.run sanity
+
+rules: ## Check and test the alerting rules with promtool
+	@$(TOOLS) -m tests.run rules
+
+molecule: ## Run the scenarios (SCENARIOS="default ssh" chooses)
+	@$(TOOLS) -m tests.run molecule
+
+bench: ## Measure time, steps and requests of a deployment
+	@$(TOOLS) benchmarks/run.py
+
+docs: ## Write the README of each role from its argument specification
+	@$(TOOLS) tools/role_readmes.py
+
+clean-cache: ## Remove the cache: images, artifacts, builds and virtualenvs
+	@$(TOOLS) -m tests.lab clean-cache

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026, the pachedu.observability contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""First install and unchanged second run of the Prometheus trio, beside prometheus.prometheus on the same kind of host.
+
+Both install the same archives from one mirror on this machine, over the same connection, each on a fresh 4 GB test host.
+The peer is measured where PEER_COLLECTIONS names a folder with its collection
+(`ansible-galaxy collection install prometheus.prometheus -p FOLDER`); otherwise its rows are left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tests.lab import artifacts, engine, host, images
+from tests.lab.common import MIRROR, ROOT, output
+from tests.lab.playbook import ansible_environment
+
+COMPONENTS = {"node_exporter": "1.12.1", "prometheus": "3.16.0", "alertmanager": "0.34.2"}
+NAME = "observability-bench"
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+RECAP = re.compile(rf"^{NAME}\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=0\s+failed=0\s+skipped=(\d+)", re.MULTILINE)
+
+
+@dataclass
+class Run:
+    """One run of a playbook."""
+
+    seconds: float
+    executed: int
+    skipped: int
+    changed: int
+    requests: int
+
+
+class Mirror(http.server.ThreadingHTTPServer):
+    """The artifact mirror, counting what is asked of it."""
+
+    requests = 0
+
+    def __init__(self, address):
+        owner = self
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *arguments):
+                super().__init__(*arguments, directory=str(MIRROR))
+
+            def send_head(self):
+                owner.requests += 1
+                return super().send_head()
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__((address, 0), Handler)
+
+    @property
+    def url(self):
+        return f"http://{self.server_address[0]}:{self.server_address[1]}"
+
+
+@contextlib.contextmanager
+def fresh_host():
+    host.stop(NAME)
+    host.start(NAME)
+    # The mirror listens on the lab's own network only: the gateway is this machine's address there.
+    gateway = output(["docker", "network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", host.NETWORK]).strip()
+    mirror = Mirror(gateway)
+    threading.Thread(target=mirror.serve_forever, daemon=True).start()
+    try:
+        yield mirror
+    finally:
+        mirror.shutdown()
+        host.stop(NAME)
+
+
+def inventory(folder, variables):
+    hosts = {NAME: {"ansible_connection": "community.docker.docker", "ansible_host": NAME}}
+    groups = {name: {"hosts": {NAME: None}} for name in COMPONENTS}
+    path = Path(folder) / "hosts.yml"
+    path.write_text(yaml.safe_dump({"observability": {"hosts": hosts, "children": groups, "vars": variables}}))
+    return path
+
+
+def run(playbook, hosts, mirror, environment):
+    before, start = mirror.requests, time.monotonic()
+    command = ["ansible-playbook", str(playbook), "-i", str(hosts)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    seconds = time.monotonic() - start
+    recap = RECAP.search(done.stdout)
+    if done.returncode or not recap:
+        sys.exit(f"{playbook} failed:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+    executed, changed, skipped = map(int, recap.groups())
+    return Run(seconds, executed, skipped, changed, mirror.requests - before)
+
+
+def ours(folder, mirror, environment):
+    hosts = inventory(folder, {"observability_artifact_source": mirror.url, **{f"{c}_version": v for c, v in COMPONENTS.items()}})
+    return [run(ROOT / "site.yml", hosts, mirror, environment) for _ in range(2)]
+
+
+def peer(folder, mirror, environment):
+    variables = {}
+    for component, version in COMPONENTS.items():
+        base = f"{mirror.url}/{component}/{version}"
+        variables[f"{component}_version"] = version
+        variables[f"{component}_binary_url"] = f"{base}/{component}-{version}.linux-amd64.tar.gz"
+        variables[f"{component}_checksums_url"] = f"{base}/sha256sums.txt"
+    path = os.environ["PEER_COLLECTIONS"] + ":" + environment["ANSIBLE_COLLECTIONS_PATH"]
+    hosts = inventory(folder, variables)
+    playbook = ROOT / "benchmarks" / "peer.yml"
+    return [run(playbook, hosts, mirror, {**environment, "ANSIBLE_COLLECTIONS_PATH": path}) for _ in range(2)]
+
+
+def median(values):
+    return sorted(values)[len(values) // 2]
+
+
+def row(name, phase, runs):
+    first = runs[0]
+    seconds = sorted(r.seconds for r in runs)
+    spread = f"{median(seconds):.1f} ({seconds[0]:.1f}-{seconds[-1]:.1f})"
+    return f"| {name} | {phase} | {spread} | {first.executed} | {first.skipped} | {first.changed} | {max(r.requests for r in runs)} |"
+
+
+def main():
+    engine.ensure()
+    images.ensure(["debian13"])
+    artifacts.ensure()
+    subjects = {"pachedu.observability": ours}
+    if os.environ.get("PEER_COLLECTIONS"):
+        subjects["prometheus.prometheus"] = peer
+    else:
+        print("PEER_COLLECTIONS is not set: the peer's rows are left out")
+    results = {name: [] for name in subjects}
+    for number in range(ROUNDS):  # in turn, so that a change in the machine's speed meets both
+        for name, subject in subjects.items():
+            print(f"round {number + 1} of {ROUNDS}: {name}", flush=True)
+            with tempfile.TemporaryDirectory() as folder, fresh_host() as mirror:
+                results[name].append(subject(folder, mirror, ansible_environment()))
+    print("\n| collection | run | seconds: median (range) | steps run | skipped | changed | requests |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for index, phase in enumerate(["first install", "unchanged second run"]):
+        for name, rounds in results.items():
+            print(row(name, phase, [r[index] for r in rounds]))
+    if "prometheus.prometheus" in results:
+        for index, phase in enumerate(["first install", "second run"]):
+            pairs = zip(results["pachedu.observability"], results["prometheus.prometheus"], strict=True)
+            ratio = median([a[index].seconds / b[index].seconds for a, b in pairs])
+            print(f"\n{phase}: {ratio:.2f} of the peer's time (median of the pairs)")
+
+
+if __name__ == "__main__":
+    main()

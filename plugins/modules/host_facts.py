@@ -1,0 +1,353 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the pachedu.observability contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_facts
+short_description: Gather what the platform must know about a host, in one quick step
+version_added: 0.1.0
+description:
+  - Returns one fact, C(observability_host), with the memory that really counts, disks, listening ports, installed releases and the like.
+    It replaces the general gathering of facts.
+  - Memory is the smaller of RAM and the tightest memory limit of the cgroups that the module runs in, so that a container tells the truth.
+  - Everything is read from C(/proc), C(/etc) and the file systems; the only program that is run is C(systemctl --version).
+    No network is asked, not even DNS.
+  - What cannot be told is null, never guessed.
+author:
+  - The pachedu.observability contributors (@pachedu)
+options:
+  paths:
+    description:
+      - Folders whose disks are measured. For a folder that does not exist yet, its nearest existing parent is measured.
+    type: list
+    elements: path
+    default:
+      - /var/lib
+      - /opt
+  root:
+    description:
+      - Folder of the release store. Only a folder C(<component>/<version>) with the marker C(.release.json) counts as installed.
+    type: path
+    default: /opt/observability
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would return otherwise.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check mode), when in diff mode.
+    support: none
+    details:
+      - It changes nothing.
+  facts:
+    description: Action returns an C(ansible_facts) dictionary that will update existing host facts.
+    support: full
+  platform:
+    description: Target operating systems this module works on.
+    support: full
+    platforms: posix
+notes:
+  - The process and unit of a listening port can only be told of processes that the module may look into; run it as root to see all.
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  pachedu.observability.host_facts:
+  become: true
+
+- name: Look at the host, with the data on a disk of their own
+  pachedu.observability.host_facts:
+    paths:
+      - /var/lib/prometheus
+  become: true
+
+- name: Show the memory that the platform can plan with
+  ansible.builtin.debug:
+    var: observability_host.memory_bytes
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: Facts to add to the host.
+  returned: always
+  type: dict
+  contains:
+    observability_host:
+      description: What the platform must know about the host.
+      returned: always
+      type: dict
+      contains:
+        ram_bytes:
+          description: Memory of the machine in bytes.
+          type: int
+          sample: 4109012992
+        cgroup_limit_bytes:
+          description: The tightest memory limit of the own cgroup and those above it in bytes, null if there is none.
+          type: int
+          sample: 4294967296
+        memory_bytes:
+          description: The smaller one of the two.
+          type: int
+          sample: 4109012992
+        memory_source:
+          description: Which one that is, V(ram) or V(cgroup).
+          type: str
+          sample: ram
+        swap_bytes:
+          description: Swap space in bytes.
+          type: int
+          sample: 0
+        architecture:
+          description: V(amd64), V(arm64) or V(other).
+          type: str
+          sample: amd64
+        machine:
+          description: The kernel's name of the architecture.
+          type: str
+          sample: x86_64
+        init:
+          description: Name of process 1.
+          type: str
+          sample: systemd
+        systemd_version:
+          description: Version of systemd, null if it is not installed.
+          type: int
+          sample: 257
+        distribution:
+          description: From C(/etc/os-release). What is not said there is empty.
+          type: dict
+          sample:
+            id: debian
+            version: "13"
+            codename: trixie
+            pretty_name: Debian GNU/Linux 13 (trixie)
+        clock_synchronized:
+          description: Whether the kernel's clock is synchronised, null where it cannot be told (in most containers).
+          type: bool
+          sample: true
+        hostname:
+          description: Name of the host.
+          type: str
+          sample: monitor
+        fqdn:
+          description: Full name of the host by its own name and C(/etc/hosts), without asking DNS; the plain name if there is none.
+          type: str
+          sample: monitor.example.com
+        addresses:
+          description: IPv4 and IPv6 addresses, without loopback, link-local and temporary ones.
+          type: list
+          elements: str
+          sample: [192.0.2.10, "2001:db8::10"]
+        python_version:
+          description: Version of the Python that runs the modules.
+          type: str
+          sample: 3.13.5
+        disks:
+          description: For each of O(paths) its mount point and the size of its file system in bytes.
+          type: dict
+          sample:
+            /var/lib:
+              mount: /
+              total_bytes: 20957446144
+              available_bytes: 15032385536
+        listeners:
+          description:
+            - Listening TCP ports and bound UDP ports, with the name of the process and its systemd unit.
+              Both are null where they cannot be told.
+          type: list
+          elements: dict
+          sample:
+            - port: 9090
+              protocol: tcp
+              address: "::"
+              process: prometheus
+              unit: prometheus.service
+        releases:
+          description: For each component below O(root) the installed versions, oldest first, and the one that C(current) points at or null.
+          type: dict
+          sample:
+            prometheus:
+              installed: [3.15.0, 3.16.0]
+              current: 3.16.0
+        vm_max_map_count:
+          description: The kernel's limit of memory maps of one process, null if it does not say.
+          type: int
+          sample: 65530
+"""
+
+import contextlib
+import ctypes
+import os
+import platform
+import socket
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pachedu.observability.plugins.module_utils import host
+
+
+class Timex(ctypes.Structure):
+    """The start of the kernel's struct timex, and room for the rest of it."""
+
+    _fields_ = [
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("rest", ctypes.c_char * 512),
+    ]
+
+
+def text_of(path):
+    """Text of a file, empty if it is not there or may not be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def read_memory(proc):
+    found = host.parse_meminfo(text_of(proc / "meminfo"))
+    files = host.cgroup_limit_files(text_of(proc / "self/cgroup"), text_of(proc / "self/mountinfo"))
+    return {**found, **host.memory(found["ram_bytes"], [host.parse_limit(text_of(file)) for file in files])}
+
+
+def read_clock_error():
+    """The kernel's maximum error of its clock in microseconds, None if it may not be asked."""
+    timex = Timex(modes=0)
+    try:
+        if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex)) < 0:
+            return None
+    except (AttributeError, OSError):
+        return None
+    return timex.maxerror
+
+
+def read_clock(proc, run):
+    variables = text_of(proc / "1/environ").split("\0")
+    container = (run / "systemd/container").exists() or any(variable.startswith("container=") for variable in variables)
+    return host.clock_synchronized(read_clock_error(), container, (run / "systemd/timesync/synchronized").exists())
+
+
+def mount_of(path):
+    while not path.is_mount():
+        path = path.parent
+    return path
+
+
+def read_disk(path):
+    """Size of the file system that holds a path, or will hold it once it is made."""
+    existing = Path(os.path.realpath(path))
+    while not existing.exists():
+        existing = existing.parent
+    size = os.statvfs(existing)
+    return {
+        "mount": str(mount_of(existing)),
+        "total_bytes": size.f_blocks * size.f_frsize,
+        "available_bytes": size.f_bavail * size.f_frsize,
+    }
+
+
+def links_in(folder):
+    """Where the links of a folder lead to; those that go away meanwhile are left out, as is a folder that may not be read."""
+    links = []
+    try:
+        for entry in os.scandir(folder):
+            with contextlib.suppress(OSError):
+                links.append(os.readlink(entry.path))
+    except OSError:
+        return links
+    return links
+
+
+def socket_owners(proc, inodes):
+    """The process that holds each socket. Process 1 comes last: it also holds the sockets it opened for others."""
+    owners = {}
+    for pid in sorted((int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()), key=lambda pid: (pid == 1, pid)):
+        for link in links_in(proc / str(pid) / "fd"):
+            if link.startswith("socket:[") and link[8:-1] in inodes:
+                owners.setdefault(link[8:-1], pid)
+        if len(owners) == len(inodes):
+            break
+    return owners
+
+
+def read_listeners(proc):
+    sockets = [
+        found
+        for protocol in ("tcp", "udp")
+        for name in (protocol, protocol + "6")
+        for found in host.parse_sockets(text_of(proc / "net" / name), protocol)
+    ]
+    owners = socket_owners(proc, {found["inode"] for found in sockets})
+    listeners = []
+    for found in sockets:
+        owner = proc / str(owners.get(found.pop("inode"), "unknown"))
+        found["process"] = text_of(owner / "comm").strip() or None
+        found["unit"] = host.unit_of(text_of(owner / "cgroup"))
+        if found not in listeners:
+            listeners.append(found)
+    return sorted(listeners, key=lambda found: (found["port"], found["protocol"], found["address"]))
+
+
+def read_releases(root):
+    releases = {}
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        installed = [marker.parent.name for marker in folder.glob("*/.release.json") if not marker.parent.is_symlink()]
+        installed = sorted((name for name in installed if not name.startswith(".")), key=host.version_key)
+        link = folder / "current"
+        current = Path(os.readlink(link)).name if link.is_symlink() else None
+        releases[folder.name] = {"installed": installed, "current": current if current in installed else None}
+    return releases
+
+
+def read_systemd_version(module):
+    if not module.get_bin_path("systemctl"):
+        return None
+    return host.parse_systemd_version(module.run_command(["systemctl", "--version"])[1])
+
+
+def read_host(paths, root, proc=Path("/proc"), etc=Path("/etc"), run=Path("/run")):
+    machine = platform.machine()
+    name = socket.gethostname()
+    map_count = text_of(proc / "sys/vm/max_map_count").strip()
+    return {
+        **read_memory(proc),
+        "architecture": host.go_architecture(machine),
+        "machine": machine,
+        "init": text_of(proc / "1/comm").strip(),
+        "distribution": host.parse_os_release(text_of(etc / "os-release")),
+        "clock_synchronized": read_clock(proc, run),
+        "hostname": name.split(".", 1)[0],
+        "fqdn": host.full_name(name, text_of(etc / "hosts")),
+        "addresses": host.parse_fib_trie(text_of(proc / "net/fib_trie")) + host.parse_if_inet6(text_of(proc / "net/if_inet6")),
+        "python_version": platform.python_version(),
+        "disks": {path: read_disk(path) for path in paths},
+        "listeners": read_listeners(proc),
+        "releases": read_releases(Path(root)),
+        "vm_max_map_count": int(map_count) if map_count.isdigit() else None,
+    }
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "paths": {"type": "list", "elements": "path", "default": ["/var/lib", "/opt"]},
+            "root": {"type": "path", "default": "/opt/observability"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        found = read_host(module.params["paths"], module.params["root"])
+    except (OSError, KeyError) as error:
+        module.fail_json(msg=f"The host could not be looked at: {error!r}")
+    found["systemd_version"] = read_systemd_version(module)
+    module.exit_json(changed=False, ansible_facts={"observability_host": found})
+
+
+if __name__ == "__main__":
+    main()

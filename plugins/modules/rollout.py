@@ -1,0 +1,1259 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the pachedu.observability contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollout
+short_description: Roll out one release and its configuration to one systemd service
+version_added: 0.1.0
+description:
+  - Brings a service to one release, one set of configuration files and a running, healthy unit, in one step.
+  - The new configuration is written to a private staging folder first and checked there by the new release's own programs, as the
+    service's user. Nothing is replaced unless all checks pass.
+  - Then the files and the link C(current) are switched atomically, and the service is started, restarted or reloaded, only if
+    something that it reads has changed. Its health is waited for.
+  - If the service does not become healthy, the former release, files, and enabled state are put back, the service is restarted and
+    the module fails with one message and the last journal lines of the failed run.
+  - A run that was killed is undone by the next run before it does anything else. What is needed for that is kept in
+    C(<root>/<name>/.rollout) until the rollout has succeeded.
+  - Files that were managed by the last rollout and are no longer listed are removed. No other file is ever touched.
+    C(<root>/<name>/rollout.json) remembers the managed files.
+notes:
+  - References between configuration files have to be relative to be checked before they are in place.
+  - Secrets of O(files[].secret_content) and the login of O(health) are hidden in messages, also where a program repeats them.
+  - Two rollouts of one service do not run at the same time; the second one waits for up to 300 seconds.
+attributes:
+  check_mode:
+    support: full
+    description: >-
+      Writes nothing but a private staging folder that it removes. The checks of O(validate) run where the release and the service's
+      user exist; RV(pending) says what could not be looked at.
+  diff_mode:
+    support: full
+    description: Shows each file and the release; of secret files only that they change.
+  platform:
+    support: full
+    platforms: linux
+    description: Needs systemd 247 or newer and setpriv of util-linux on the managed host.
+author:
+  - PacheduConnect Observability (@pachedu)
+options:
+  name:
+    description: Name of the component; its unit is C(<name>.service) and its releases are below C(<root>/<name>).
+    type: str
+    required: true
+  version:
+    description: Release that C(<root>/<name>/current) is to point at. It has to be installed, see M(pachedu.observability.release).
+    type: str
+    required: true
+  root:
+    description: Folder of all releases.
+    type: path
+    default: /opt/observability
+  config_dir:
+    description:
+      - Folder of the service's configuration. It is made with mode 0750, and kept at that.
+      - The default is C(/etc/<name>).
+    type: path
+  unit_dir:
+    description: Folder of unit files. systemd reads its units again when a file below it changes.
+    type: path
+    default: /etc/systemd/system
+  user:
+    description: User that runs the service, and the checks of O(validate). The default is O(name).
+    type: str
+  owner:
+    description: Owner of the configuration folder and of all files that name none.
+    type: str
+    default: root
+  group:
+    description: Group of the configuration folder and of all files that name none. The default is O(name).
+    type: str
+  files:
+    description: All files of the service. What is missing in their folders is made with mode 0750.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path, or a path below O(config_dir).
+        type: str
+        required: true
+      content:
+        description: Content of the file. Exactly one of this and O(files[].secret_content) is needed.
+        type: str
+      secret_content:
+        description: Content that is never shown.
+        type: str
+      mode:
+        description: Permissions, as octal text. World-writable files are refused.
+        type: raw
+        default: "0640"
+      owner:
+        description: Owner of this file.
+        type: str
+      group:
+        description: Group of this file.
+        type: str
+      on_change:
+        description: What the service needs when the content changes. V(none) is for files that it reads anew by itself.
+        type: str
+        choices: [restart, reload, none]
+        default: restart
+  validate:
+    description:
+      - Commands, each a list of words, that have to succeed before anything is replaced.
+      - They run in the staging folder as O(user), without a shell.
+      - C({config}) stands for the staging folder, which holds O(config_dir) as it will be; C({release}) for the folder of
+        O(version); C({current}) for the link to the release in use.
+      - Changed unit files are checked by C(systemd-analyze verify) as well.
+    type: list
+    elements: list
+    default: []
+  validate_timeout:
+    description: Seconds that each command of O(validate) may take.
+    type: int
+    default: 60
+  health:
+    description: How to tell that the service is well. Without O(health.url) its unit has to stay active.
+    type: dict
+    suboptions:
+      url:
+        description: Address that is asked every half second until it answers.
+        type: str
+      ca_path:
+        description: File of the certificate authority that the service's certificate is signed by.
+        type: path
+      username:
+        description: Login.
+        type: str
+      password:
+        description: Password of the login.
+        type: str
+      status:
+        description: HTTP status codes that mean well.
+        type: list
+        elements: int
+        default: [200]
+      timeout:
+        description: Seconds to wait for a good answer. A service that ends is not waited for.
+        type: int
+        default: 60
+      settle:
+        description: Seconds that a started or restarted service has to stay up after its first good answer.
+        type: int
+        default: 3
+  reload_metric:
+    description: Metrics that tell whether a reload succeeded. They are read with the login and authority of O(health).
+    type: dict
+    suboptions:
+      url:
+        description: Address of the metrics.
+        type: str
+        required: true
+      prefix:
+        description: The metrics are C(<prefix>_success_timestamp_seconds), whose growth is waited for, and C(<prefix>_successful).
+        type: str
+        required: true
+  state:
+    description: The service is kept running.
+    type: str
+    choices: [started]
+    default: started
+  enabled:
+    description: Whether the service is started at boot.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: Roll out Prometheus with its configuration and unit
+  pachedu.observability.rollout:
+    name: prometheus
+    version: 3.16.0
+    files:
+      - path: prometheus.yml
+        content: "{{ lookup('ansible.builtin.template', 'prometheus.yml.j2') }}"
+        on_change: reload
+      - path: web.yml
+        secret_content: "{{ lookup('ansible.builtin.template', 'web.yml.j2') }}"
+        on_change: none
+      - path: /etc/systemd/system/prometheus.service
+        content: "{{ lookup('ansible.builtin.template', 'prometheus.service.j2') }}"
+        mode: "0644"
+        group: root
+    validate:
+      - ["{release}/promtool", check, config, "{config}/prometheus.yml"]
+      - ["{release}/promtool", check, web-config, "{config}/web.yml"]
+    health:
+      url: https://localhost:9090/-/ready
+      ca_path: /etc/prometheus/ca.crt
+      username: metrics
+      password: "{{ metrics_password }}"
+    reload_metric:
+      url: https://localhost:9090/metrics
+      prefix: prometheus_config_last_reload
+
+- name: Run a service that has no health address
+  pachedu.observability.rollout:
+    name: collector
+    version: 1.4.2
+    files:
+      - path: collector.yml
+        content: "listen: 127.0.0.1:9300\n"
+    health:
+      settle: 10
+"""
+
+RETURN = r"""
+action:
+  description: What was done with the unit; V(none), V(started), V(reloaded) or V(restarted). In check mode, what would be done.
+  returned: success
+  type: str
+  sample: reloaded
+version:
+  description: Release before and after; before is null on a first rollout.
+  returned: success
+  type: dict
+  sample: {before: 3.15.0, after: 3.16.0}
+files_changed:
+  description: Files and folders whose content, permissions or owner changed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/prometheus/prometheus.yml]
+files_removed:
+  description: Files of the last rollout that were removed because they are no longer listed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/prometheus/rules/old.yml]
+validated:
+  description: Commands that checked the new configuration; none where nothing changed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/opt/observability/prometheus/3.16.0/promtool check config /etc/prometheus/prometheus.yml]
+waited:
+  description: Seconds spent waiting for the service to be well.
+  returned: success
+  type: float
+  sample: 3.5
+interrupted:
+  description: Whether an interrupted rollout was found, and put back first.
+  returned: success
+  type: bool
+  sample: false
+pending:
+  description: What check mode could not look at because earlier tasks have not been done yet.
+  returned: in check mode
+  type: list
+  elements: str
+  sample: ["release 3.16.0 of prometheus is not installed yet, so its configuration was not checked"]
+rolled_back:
+  description: Whether everything was put back after a failure.
+  returned: on a failure after the switch
+  type: bool
+  sample: true
+healthy_again:
+  description: Whether the service was well again after that; false as well where none ran before.
+  returned: on a failure after the switch
+  type: bool
+  sample: true
+journal:
+  description: The last 20 journal lines of the failed run of the service.
+  returned: on a failure after the switch
+  type: list
+  elements: str
+  sample: ["2026-11-01T10:00:00+0000 prometheus[812]: out of memory"]
+"""
+
+import contextlib
+import fcntl
+import glob
+import grp
+import hashlib
+import json
+import os
+import pwd
+import secrets
+import shutil
+import stat
+import tempfile
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pachedu.observability.plugins.module_utils.http import HttpError, request
+from ansible_collections.pachedu.observability.plugins.module_utils.rollouts import (
+    Current,
+    Desired,
+    Directory,
+    FoundFile,
+    ManagedFile,
+    RolloutError,
+    check_names,
+    check_paths,
+    fill,
+    is_unit,
+    judged_file,
+    metric_value,
+    parse_manifest,
+    parse_mode,
+    plan_diff,
+    plan_rollout,
+    reload_verdict,
+    resolve_path,
+    scrub,
+    secret_words,
+    service_problem,
+    trim,
+)
+from ansible_collections.pachedu.observability.plugins.module_utils.systemd import Systemd, SystemdError, run
+
+JOURNAL_FORMAT = 1
+POLL = 0.5
+REQUEST_TIMEOUT = 5.0
+LOCK_WAIT = 300.0
+STAGING_PARENTS = ("/tmp", "/var/tmp")
+DONE = {"none": "none", "start": "started", "reload": "reloaded", "restart": "restarted"}
+ERRORS = (RolloutError, SystemdError, HttpError, OSError)
+
+ARGUMENTS = {
+    "name": {"type": "str", "required": True},
+    "version": {"type": "str", "required": True},
+    "root": {"type": "path", "default": "/opt/observability"},
+    "config_dir": {"type": "path"},
+    "unit_dir": {"type": "path", "default": "/etc/systemd/system"},
+    "user": {"type": "str"},
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str"},
+    "files": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "mutually_exclusive": [("content", "secret_content")],
+        "required_one_of": [("content", "secret_content")],
+        "options": {
+            "path": {"type": "str", "required": True},
+            "content": {"type": "str"},
+            "secret_content": {"type": "str", "no_log": True},
+            "mode": {"type": "raw", "default": "0640"},
+            "owner": {"type": "str"},
+            "group": {"type": "str"},
+            "on_change": {"type": "str", "choices": ["restart", "reload", "none"], "default": "restart"},
+        },
+    },
+    "validate": {"type": "list", "elements": "list", "default": []},
+    "validate_timeout": {"type": "int", "default": 60},
+    "health": {
+        "type": "dict",
+        "apply_defaults": True,
+        "options": {
+            "url": {"type": "str"},
+            "ca_path": {"type": "path"},
+            "username": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+            "status": {"type": "list", "elements": "int", "default": [200]},
+            "timeout": {"type": "int", "default": 60},
+            "settle": {"type": "int", "default": 3},
+        },
+    },
+    "reload_metric": {
+        "type": "dict",
+        "options": {"url": {"type": "str", "required": True}, "prefix": {"type": "str", "required": True}},
+    },
+    "state": {"type": "str", "choices": ["started"], "default": "started"},
+    "enabled": {"type": "bool", "default": True},
+}
+
+
+def error_text(error):
+    """One line for an exception."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+def number_of(option, name, find, pending):
+    """The number of a user or group; None in check mode where an earlier task is yet to make it (`pending` is None otherwise)."""
+    try:
+        return find(name)
+    except KeyError as error:
+        kind = "group" if find is group_number else "user"
+        if pending is None:
+            raise RolloutError(f"{option}: there is no {kind} {name!r} on this host: make it first, or name another {kind}") from error
+        note = f"{kind} {name} does not exist yet, so the configuration was not checked"
+        if note not in pending:
+            pending.append(note)
+        return None
+
+
+def user_number(name):
+    """The uid of a user."""
+    return pwd.getpwnam(name).pw_uid
+
+
+def group_number(name):
+    """The gid of a group."""
+    return grp.getgrnam(name).gr_gid
+
+
+def read_options(params, pending):
+    """Turn the module's options into what is wanted; `pending` collects what is not there yet in check mode and is None otherwise."""
+    name, root, unit_dir = params["name"], params["root"], params["unit_dir"]
+    config_dir = params["config_dir"] or f"/etc/{name}"
+    check_names(name, params["version"], {"root": root, "config_dir": config_dir, "unit_dir": unit_dir})
+    files = []
+    for item in params["files"]:
+        secret = item["content"] is None
+        path = resolve_path(item["path"], config_dir, f"{root}/{name}")
+        files.append(
+            ManagedFile(
+                path=path,
+                content=(item["secret_content"] if secret else item["content"]).encode(),
+                secret=secret,
+                mode=parse_mode(item["mode"], path),
+                owner=number_of("owner", item["owner"] or params["owner"], user_number, pending),
+                group=number_of("group", item["group"] or params["group"] or name, group_number, pending),
+                on_change=item["on_change"],
+            )
+        )
+    check_paths([item.path for item in files])
+    for command in params["validate"]:
+        if not command or not all(isinstance(word, str) and word for word in map(str, command)):
+            raise RolloutError(f"validate: {command!r} is no command: give a list of words, the program first")
+    return Desired(
+        name=name,
+        version=params["version"],
+        root=root,
+        config_dir=config_dir,
+        unit_dir=unit_dir,
+        files=tuple(files),
+        owner=number_of("owner", params["owner"], user_number, pending),
+        group=number_of("group", params["group"] or name, group_number, pending),
+        enabled=params["enabled"],
+        health=params["health"],
+    )
+
+
+def check_release(desired, pending):
+    """Refuse a release that is not installed; in check mode it may still come."""
+    if Path(desired.release, ".release.json").is_file():
+        return
+    if pending is None:
+        what = f"release {desired.version} of {desired.name} is not in {desired.release} (no .release.json)"
+        raise RolloutError(f"version: {what}: install it first with pachedu.observability.release")
+    pending.append(f"release {desired.version} of {desired.name} is not installed yet, so its configuration was not checked")
+
+
+@contextlib.contextmanager
+def locked(base, check_mode):
+    """Keep other rollouts of this component out; check mode makes no lock file where none is."""
+    path = Path(base, ".rollout.lock")
+    flags = os.O_RDONLY if check_mode else os.O_RDWR | os.O_CREAT
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        if not check_mode:
+            raise
+        yield
+        return
+    try:
+        deadline = time.monotonic() + LOCK_WAIT
+        while True:
+            try:
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if check_mode else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise RolloutError(f"another rollout has held {path} for {LOCK_WAIT:g} s: wait for it, or end it") from error
+                time.sleep(POLL)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def look(path):
+    """What is at a path, without following a link."""
+    try:
+        info = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    attributes = {"mode": stat.S_IMODE(info.st_mode), "owner": info.st_uid, "group": info.st_gid}
+    if stat.S_ISLNK(info.st_mode):
+        return FoundFile("link", os.fsencode(os.readlink(path)), **attributes)
+    if stat.S_ISREG(info.st_mode):
+        return FoundFile("file", Path(path).read_bytes(), **attributes)
+    return FoundFile("directory" if stat.S_ISDIR(info.st_mode) else "other", b"", **attributes)
+
+
+def read_link(path):
+    """The text of the link `current`, or None."""
+    found = look(path)
+    if found is not None and found.kind != "link":
+        raise RolloutError(f"{path} is there and is no symbolic link: move it away, the releases beside it stay as they are")
+    return None if found is None else os.fsdecode(found.content)
+
+
+def read_directories(desired, made):
+    """The configuration folder and all folders that files need: what is there, or None. Those in `made` count as missing."""
+    found = {}
+    for folder in [desired.config_dir, *(str(Path(item.path).parent) for item in desired.files)]:
+        for path in [Path(folder), *Path(folder).parents]:
+            if str(path) in found or (str(path) not in made and path.is_dir() and str(path) != desired.config_dir):
+                break
+            info = path.stat() if path.is_dir() and str(path) not in made else None
+            if info is None and os.path.lexists(path) and str(path) not in made:
+                raise RolloutError(f"{path} is there and is no directory: move it away")
+            found[str(path)] = info and Directory(str(path), stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
+    return found
+
+
+def read_current(desired, systemd, journal):
+    """Read the host. Where a rollout was interrupted and not put back (check mode), its journal says what was there before."""
+    before = journal.before()
+    manifest_file = before[desired.manifest] if desired.manifest in before else look(desired.manifest)
+    manifest_text = "" if manifest_file is None else manifest_file.content.decode()
+    manifest = parse_manifest(manifest_text, desired.manifest)
+    paths = {item.path for item in desired.files} | set(manifest.files)
+    unit = systemd.show()
+    if unit.load_state == "masked":
+        raise RolloutError(f"{desired.unit} is masked: run systemctl unmask {desired.unit} if it is to run on this host")
+    return Current(
+        link=journal.data["link"] if before else read_link(desired.current),
+        files={path: before[path] if path in before else look(path) for path in paths},
+        directories=read_directories(desired, journal.data["made"] if before else []),
+        manifest=manifest,
+        manifest_text=manifest_text,
+        unit=unit,
+        interrupted=journal.data is not None,
+    )
+
+
+def sync_folder(path):
+    """Have a folder's entries on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def set_attributes(path, mode, owner, group):
+    """Set owner, group and mode where they differ."""
+    info = os.lstat(path)
+    if owner is not None and (info.st_uid, info.st_gid) != (owner, group):
+        os.chown(path, owner, group, follow_symlinks=False)
+        info = os.lstat(path)
+    if stat.S_IMODE(info.st_mode) != mode:
+        Path(path).chmod(mode)
+
+
+def place(path, content, mode, owner, group, prefix):
+    """Write a file beside its place and move it there."""
+    folder = Path(path).parent
+    descriptor, temporary = tempfile.mkstemp(prefix=prefix, dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            set_attributes(temporary, mode, owner, group)
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        Path(temporary).unlink()
+        if error.filename is None:
+            # A write that fails does not say by itself which file it was.
+            error.filename = str(path)
+        raise
+    sync_folder(folder)
+
+
+def place_link(path, target, prefix):
+    """Make or switch a symbolic link atomically."""
+    temporary = Path(path).parent / (prefix + secrets.token_hex(8))
+    temporary.symlink_to(target)
+    temporary.replace(path)
+    sync_folder(Path(path).parent)
+
+
+def remove(path):
+    """Remove a file or link if it is there."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        Path(path).unlink()
+        sync_folder(Path(path).parent)
+
+
+class Journal:
+    """What is needed to put a rollout back, on disk until it has succeeded.
+
+    `<base>/.rollout/pending.json` is the only thing that counts: it is written last, and removed first. The copies that it names are
+    in a folder with a random name beside it; the same name begins all temporary files of the rollout, so that they can be found.
+    """
+
+    def __init__(self, base):
+        self.folder = Path(base, ".rollout")
+        self.pending = self.folder / "pending.json"
+        self.data = None
+
+    @property
+    def prefix(self):
+        """How the names of this rollout's temporary files begin."""
+        return f".rollout-{self.data['token']}-"
+
+    @property
+    def copies(self):
+        """The folder of the copies."""
+        return self.folder / self.data["token"]
+
+    def load(self):
+        """Find an interrupted rollout."""
+        found = look(self.pending)
+        if found is None:
+            return
+        try:
+            data = json.loads(found.content)
+            if data["format"] != JOURNAL_FORMAT:
+                raise ValueError(f"format {data['format']} is not known")
+        except (ValueError, KeyError, TypeError) as error:
+            hint = f"compare the service's files with the copies beside it by hand, then remove {self.folder}"
+            raise RolloutError(f"{self.pending} of an interrupted rollout cannot be understood ({error!r}): {hint}") from error
+        self.data = data
+
+    def before(self):
+        """What was at each path before the rollout; empty if none is recorded, or if it has been put back."""
+        if self.data is None or self.data["put_back"]:
+            return {}
+        found = {}
+        for entry in self.data["entries"]:
+            attributes = {key: entry.get(key) for key in ("mode", "owner", "group")}
+            if entry["kind"] == "file":
+                found[entry["path"]] = FoundFile("file", (self.copies / entry["copy"]).read_bytes(), **attributes)
+            elif entry["kind"] == "link":
+                found[entry["path"]] = FoundFile("link", os.fsencode(entry["target"]), **attributes)
+            elif entry["kind"] == "absent":
+                found[entry["path"]] = None
+        return found
+
+    def begin(self, desired, current, plan):
+        """Keep everything that the plan replaces. Until this has returned, nothing is changed."""
+        former = self.data
+        data = {
+            "format": JOURNAL_FORMAT,
+            "token": secrets.token_hex(8),
+            "put_back": False,
+            "made": [item.path for item in plan.directories],
+            "link": current.link,
+            "version": plan.version_before,
+            "active": former["active"] if former else current.unit.wanted_up,
+            "unit_file_state": former["unit_file_state"] if former else current.unit.unit_file_state,
+            "daemon_reload": plan.daemon_reload or bool(former and former["daemon_reload"]),
+            "current": desired.current,
+            "entries": [],
+        }
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        copies = self.folder / data["token"]
+        copies.mkdir(mode=0o700)
+        touched = {item.path: found for item, found in plan.written + plan.mended}
+        touched.update((path, found) for path, _entry, found in plan.removed)
+        touched[desired.manifest] = look(desired.manifest)
+        for number, (path, found) in enumerate(sorted(touched.items())):
+            entry = {"path": path, "kind": "absent" if found is None else found.kind}
+            if found is not None:
+                entry.update(mode=found.mode, owner=found.owner, group=found.group)
+                if found.kind == "link":
+                    entry["target"] = os.fsdecode(found.content)
+                else:
+                    entry["copy"] = str(number)
+                    place(copies / entry["copy"], found.content, found.mode, found.owner, found.group, "")
+            data["entries"].append(entry)
+        for _wanted, found in plan.directories_mended:
+            entry = {"path": found.path, "kind": "directory", "mode": found.mode, "owner": found.owner, "group": found.group}
+            data["entries"].append(entry)
+        self._write(data)
+
+    def _write(self, data):
+        owner, group = os.geteuid(), os.getegid()
+        place(self.pending, json.dumps(data, indent=1).encode(), 0o600, owner, group, "pending-")
+        sync_folder(self.folder.parent)
+        self.data = data
+        self.tidy()
+
+    def put_back(self):
+        """Bring files, folders and the link `current` to their former state. May be done again at any time."""
+        failures = []
+        for entry in self.data["entries"]:
+            self._attempt(failures, self._restore, entry)
+        self._attempt(failures, self._restore_link)
+        self._attempt(failures, self._sweep)
+        for path in reversed(self.data["made"]):
+            # A folder in which somebody else has put something meanwhile stays.
+            with contextlib.suppress(OSError):
+                Path(path).rmdir()
+        if failures:
+            raise RolloutError("; ".join(failures))
+
+    @staticmethod
+    def _attempt(failures, action, *arguments):
+        try:
+            action(*arguments)
+        except OSError as error:
+            failures.append(error_text(error))
+
+    def _restore(self, entry):
+        path = entry["path"]
+        if entry["kind"] == "absent":
+            remove(path)
+        elif entry["kind"] == "directory":
+            set_attributes(path, entry["mode"], entry["owner"], entry["group"])
+        elif entry["kind"] == "link":
+            place_link(path, entry["target"], self.prefix)
+        else:
+            copy = self.copies / entry["copy"]
+            found = look(path)
+            if found is None or found.kind != "file" or found.content != copy.read_bytes():
+                self._link_copy(copy, path, entry)
+            set_attributes(path, entry["mode"], entry["owner"], entry["group"])
+
+    def _link_copy(self, copy, path, entry):
+        """A hard link of the copy takes the file's place: that works on a full disk, too."""
+        temporary = Path(path).parent / (self.prefix + secrets.token_hex(8))
+        try:
+            os.link(copy, temporary)
+        except OSError:
+            place(path, copy.read_bytes(), entry["mode"], entry["owner"], entry["group"], self.prefix)
+        else:
+            temporary.replace(path)
+            sync_folder(Path(path).parent)
+
+    def _restore_link(self):
+        if self.data["link"] is None:
+            remove(self.data["current"])
+        elif read_link(self.data["current"]) != self.data["link"]:
+            place_link(self.data["current"], self.data["link"], self.prefix)
+
+    def _sweep(self):
+        """Remove temporary files that a kill has left."""
+        paths = [entry["path"] for entry in self.data["entries"] if entry["kind"] != "directory"]
+        for folder in {Path(path).parent for path in [*paths, self.data["current"]]}:
+            if folder.is_dir():
+                for path in folder.iterdir():
+                    if path.name.startswith(self.prefix):
+                        path.unlink()
+
+    def mark_put_back(self):
+        """Remember that the files are as before, but that the service may still run with what was rolled out."""
+        self._write({**self.data, "put_back": True})
+
+    def close(self):
+        """The rollout has ended: well, or with everything put back."""
+        remove(self.pending)
+        self.data = None
+        self.tidy()
+
+    def tidy(self):
+        """Remove copies that no pending rollout needs."""
+        if not self.folder.is_dir():
+            return
+        keep = () if self.data is None else (self.pending.name, self.data["token"])
+        for path in self.folder.iterdir():
+            if path.name not in keep:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        if self.data is None:
+            self.folder.rmdir()
+
+
+def staging_prefix(base):
+    """How the names of a component's staging folders begin."""
+    return f"rollout-{Path(base).name}-{hashlib.sha256(base.encode()).hexdigest()[:12]}-"
+
+
+def sweep_staging(base):
+    """Remove staging folders that killed runs have left; the lock is held, so no other run uses one."""
+    for parent in {tempfile.gettempdir(), *STAGING_PARENTS}:
+        for path in Path(parent).glob(glob.escape(staging_prefix(base)) + "*"):
+            info = path.lstat()
+            if stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid():
+                shutil.rmtree(path)
+
+
+def staging_parent(own_user):
+    """A folder for the staging folder that the service's user can get to: some hosts give root a private temporary folder."""
+    for candidate in (tempfile.gettempdir(), *STAGING_PARENTS):
+        path = Path(candidate).resolve()
+        if own_user or all(folder.stat().st_mode & stat.S_IXOTH for folder in [path, *path.parents]):
+            return candidate
+    raise RolloutError("no temporary folder can be entered by the service's user: make /tmp accessible to all (mode 1777)")
+
+
+class Staging:
+    """A private folder with the configuration as it will be."""
+
+    def __init__(self, desired, plan, own_user):
+        self.desired = desired
+        self.plan = plan
+        self.own_user = own_user
+        self.top = None
+
+    @property
+    def config(self):
+        """What stands for config_dir."""
+        return self.top / "config"
+
+    @property
+    def units(self):
+        """What stands for unit_dir."""
+        return self.top / "units"
+
+    def __enter__(self):
+        parent = staging_parent(self.own_user)
+        try:
+            self.top = Path(tempfile.mkdtemp(prefix=staging_prefix(self.desired.base), dir=parent))
+            set_attributes(self.top, 0o750, self.desired.owner, self.desired.group)
+            self._fill()
+        except OSError as error:
+            self.__exit__()
+            raise RolloutError(f"the new configuration cannot be staged for its check in {parent}: {error_text(error)}") from error
+        return self
+
+    def __exit__(self, *_exception):
+        if self.top is not None:
+            shutil.rmtree(self.top, ignore_errors=True)
+
+    def _make_folder(self, path):
+        if not path.is_dir():
+            self._make_folder(path.parent)
+            path.mkdir(mode=0o700)
+            set_attributes(path, 0o750, self.desired.owner, self.desired.group)
+
+    def _put(self, path, item, content):
+        self._make_folder(path.parent)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        set_attributes(path, item.mode, item.owner, item.group)
+
+    def _fill(self):
+        config_dir = self.desired.config_dir
+        self._make_folder(self.config)
+        for item in self.desired.files:
+            if item.path.startswith(config_dir + "/"):
+                self._put(self.config / Path(item.path).relative_to(config_dir), item, item.content)
+            elif is_unit(item.path, self.desired.unit_dir):
+                # The link may not be there yet, or name the former release.
+                content = item.content.replace(f"{self.desired.current}/".encode(), f"{self.desired.release}/".encode())
+                self._put(self.units / Path(item.path).name, item, content)
+        gone = {path for path, _entry, _found in self.plan.removed}
+        managed = {item.path for item in self.desired.files}
+        if Path(config_dir).is_dir():
+            self._link_others(Path(config_dir), self.config, managed | gone)
+
+    def _link_others(self, source, target, skipped):
+        """Files that are not managed are linked, so that references to them resolve."""
+        for path in source.iterdir():
+            staged = target / path.name
+            if str(path) in skipped:
+                continue
+            if path.is_dir() and (staged.is_dir() or any(name.startswith(f"{path}/") for name in skipped)):
+                self._make_folder(staged)
+                self._link_others(path, staged, skipped)
+            else:
+                staged.symlink_to(path)
+
+
+def as_user(user):
+    """The words that run a command as the service's user, or None if that user does not exist."""
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return None
+    if entry.pw_uid == os.geteuid():
+        return []
+    groups = ",".join(map(str, os.getgrouplist(user, entry.pw_gid)))
+    return ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", f"--groups={groups}", "--no-new-privs", "--"]
+
+
+def run_check(command, shown, subject, timeout, cwd, translate):
+    """Run one check; raises RolloutError with what the program said. `translate` turns staged paths into real ones."""
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/"}
+    program = Path(shown[0]).name
+    try:
+        code, output, errors = run(command, timeout, cwd=str(cwd), environment=environment)
+    except SystemdError as error:
+        raise RolloutError(f"{program} could not check {subject}: {translate(str(error))}") from error
+    if code:
+        said = trim(translate("\n".join(filter(None, (errors.strip(), output.strip()))))) or f"exit code {code}"
+        raise RolloutError(f"{program} refuses {subject}: {said.rstrip('.')}")
+    return output + errors
+
+
+def validate(desired, plan, params, pending):
+    """Check the new configuration by the programs of the new release; returns the commands. Nothing of the host is changed."""
+    if not plan.needs_validation or pending:
+        return []
+    prefix = as_user(params["user"] or desired.name)
+    if prefix is None:
+        if pending is None:
+            user = params["user"] or desired.name
+            raise RolloutError(f"user: there is no user {user!r} on this host to check the configuration as: make it first")
+        pending.append(f"user {desired.name} does not exist yet, so the configuration was not checked")
+        return []
+    done = []
+    with Staging(desired, plan, not prefix) as staging:
+
+        def translate(text):
+            return text.replace(str(staging.config), desired.config_dir).replace(str(staging.units), desired.unit_dir)
+
+        units = [Path(item.path).name for item, _found in plan.written if is_unit(item.path, desired.unit_dir)]
+        if units:
+            verify_units(units, staging.units, params["validate_timeout"], translate)
+            done.append("systemd-analyze verify " + " ".join(f"{desired.unit_dir}/{name}" for name in units))
+        for words in params["validate"]:
+            template = [str(word) for word in words]
+            places = {"release": desired.release, "current": desired.current}
+            shown = fill(template, {**places, "config": desired.config_dir})
+            command = prefix + fill(template, {**places, "config": str(staging.config)})
+            run_check(command, shown, judged_file(template), params["validate_timeout"], staging.config, translate)
+            done.append(" ".join(shown))
+    return done
+
+
+def verify_units(names, folder, timeout, translate):
+    """Have systemd check unit files. The faults of other units do not count, where systemd can tell (since 250)."""
+    command, subject, paths = ["systemd-analyze", "verify", "--man=no"], ", ".join(names), [str(folder / name) for name in names]
+    try:
+        run_check([*command, "--recursive-errors=no", *paths], command, subject, timeout, folder, translate)
+    except RolloutError as error:
+        if "unrecognized option" not in str(error):
+            raise
+        run_check([*command, *paths], command, subject, timeout, folder, translate)
+
+
+class Watch:
+    """Acts on the unit, and waits until the service is well."""
+
+    def __init__(self, systemd, login, ask=request, sleep=time.sleep, clock=time.monotonic):
+        self.systemd = systemd
+        self.login = login
+        self.ask = ask
+        self.sleep = sleep
+        self.clock = clock
+        self.waited = 0.0
+        self.touched = False
+        self.first = None
+
+    def _get(self, url, health):
+        return self.ask(
+            url,
+            username=self.login.get("username"),
+            password=self.login.get("password"),
+            ca_path=health.get("ca_path"),
+            timeout=REQUEST_TIMEOUT,
+            use_proxy=False,
+        )
+
+    def act(self, plan, unit, health, metric):
+        """Start, restart or reload as planned."""
+        if plan.action == "reload":
+            before = self._reading(metric, health) if metric else None
+            self.touched = True
+            self.first = self.systemd.show()
+            self.systemd.reload()
+            if metric:
+                self._await_reload(metric, health, before)
+        elif plan.action != "none":
+            self.touched = True
+            starting = unit.active_state == "activating" and (unit.waits_for_restart or plan.needs_validation)
+            if plan.action == "restart" or starting:
+                self.restart()
+            else:
+                self.systemd.reset_failed()
+                self.systemd.start()
+        if self.first is None:
+            self.first = self.systemd.show()
+
+    def restart(self):
+        """Restart, whatever has failed before."""
+        self.systemd.reset_failed()
+        self.systemd.restart()
+        self.first = self.systemd.show()
+
+    def _reading(self, metric, health):
+        text = self._get(metric["url"], health).text
+        names = [f"{metric['prefix']}_{suffix}" for suffix in ("success_timestamp_seconds", "successful")]
+        values = [metric_value(text, name) for name in names]
+        if None in values:
+            raise RolloutError(f"reload_metric: {metric['url']} has no {names[values.index(None)]}: correct the prefix or the address")
+        return values
+
+    def _await_reload(self, metric, health, before):
+        started = self.clock()
+        while True:
+            self._check_unit()
+            try:
+                now = self._reading(metric, health)
+            except (HttpError, RolloutError):
+                now = None
+            verdict = reload_verdict(before, now)
+            if verdict == "done":
+                break
+            if verdict == "refused":
+                raise RolloutError(f"{self.systemd.unit} refused the new configuration at its reload ({metric['prefix']}_successful is 0)")
+            if self.clock() - started >= health["timeout"]:
+                raise RolloutError(f"{self.systemd.unit} did not confirm its reload within {health['timeout']} s ({metric['url']})")
+            self.sleep(POLL)
+        self.waited += self.clock() - started
+
+    def _check_unit(self):
+        state = self.systemd.show()
+        problem = service_problem(self.systemd.unit, self.first, state)
+        if problem:
+            raise RolloutError(problem)
+        return state
+
+    def _answer(self, health, login_may_differ):
+        """What is wrong with the answer of the health address, or an empty text."""
+        try:
+            status = self._get(health["url"], health).status
+        except HttpError as error:
+            return error_text(error)
+        # After files were put back, the login of this run may be unknown to the service: that it asks for one shows that it is up.
+        good = health["status"] + ([401, 403] if login_may_differ else [])
+        return "" if status in good else f"it answered {status}"
+
+    def wait(self, health, settle, login_may_differ=False):
+        """Return when the service is well; raises RolloutError when it is not, at once where it has ended."""
+        started = self.clock()
+        try:
+            self._await_answer(health, started, login_may_differ)
+            if settle:
+                until = self.clock() + health["settle"]
+                while self.clock() < until:
+                    self.sleep(min(POLL, max(until - self.clock(), 0.01)))
+                    self._check_unit()
+                self._await_answer(health, started + health["settle"], login_may_differ)
+        finally:
+            self.waited += self.clock() - started
+
+    def _await_answer(self, health, started, login_may_differ):
+        while True:
+            state = self._check_unit()
+            if not state.running:
+                problem = f"it is {state.active_state} ({state.sub_state})"
+            else:
+                if not self.first.main_pid:
+                    self.first = state
+                problem = self._answer(health, login_may_differ) if health["url"] else ""
+            if not problem:
+                return
+            if self.clock() - started >= health["timeout"]:
+                where = f" at {health['url']}" if health["url"] else ""
+                raise RolloutError(f"{self.systemd.unit} was not well within {health['timeout']} s{where}: {problem}")
+            self.sleep(POLL)
+
+
+def switch(desired, plan, journal):
+    """Put files, folders and the link in place."""
+    for item in plan.directories:
+        Path(item.path).mkdir(mode=0o700)
+        set_attributes(item.path, item.mode, item.owner, item.group)
+    for wanted, _found in plan.directories_mended:
+        set_attributes(wanted.path, wanted.mode, wanted.owner, wanted.group)
+    for item, _found in plan.written:
+        place(item.path, item.content, item.mode, item.owner, item.group, journal.prefix)
+    for path, _entry, _found in plan.removed:
+        remove(path)
+    for item, _found in plan.mended:
+        set_attributes(item.path, item.mode, item.owner, item.group)
+    if plan.switch:
+        place_link(desired.current, desired.version, journal.prefix)
+
+
+def put_back(journal, systemd):
+    """Bring files, link and unit to their former state, except for a restart. Every step is tried; raises RolloutError for what failed."""
+    data, failures = journal.data, []
+
+    def attempt(action):
+        try:
+            action()
+        except ERRORS as error:
+            failures.append(error_text(error))
+
+    def before_files():
+        unit = systemd.show()
+        if not data["active"] and unit.load_state != "not-found" and (unit.wanted_up or unit.active_state == "deactivating"):
+            systemd.stop()
+        if unit.enabled and data["unit_file_state"] in ("", "disabled"):
+            systemd.disable()
+
+    def after_files():
+        if data["daemon_reload"]:
+            systemd.daemon_reload()
+        if data["unit_file_state"] == "enabled" and not systemd.show().enabled:
+            systemd.enable()
+        if not data["active"]:
+            systemd.reset_failed()
+
+    attempt(before_files)
+    attempt(journal.put_back)
+    attempt(after_files)
+    if failures:
+        raise RolloutError("; ".join(failures))
+
+
+def roll_back(error, desired, current, journal, watch):
+    """Put everything back after a failure; returns the RolloutError that tells it."""
+    systemd, data = watch.systemd, journal.data
+    reason = error_text(error)
+    lines = []
+    restart = data["active"] and (watch.touched or current.interrupted)
+    former = data["version"] or "what was there before"
+    healthy = False
+    try:
+        if watch.touched:
+            lines = systemd.journal((watch.first or systemd.show()).invocation_id)
+        put_back(journal, systemd)
+    except ERRORS as failure:
+        outcome = f"putting back {former} failed, too: {error_text(failure)}; the next run tries it again"
+        return RolloutError(f"{reason}; {outcome}", rolled_back=False, healthy_again=False, journal=lines)
+    try:
+        if not data["active"]:
+            outcome = "put back: nothing is left of it" if data["version"] is None else f"put back to {former}; it is stopped, as before"
+        else:
+            # The former configuration may have had another address.
+            health = {**desired.health, **(current.manifest.health or {})}
+            if restart:
+                watch.restart()
+            else:
+                watch.first = systemd.show()
+            watch.wait(health, settle=restart, login_may_differ=True)
+            healthy = True
+            outcome = f"put back to {former}; it is healthy again"
+        journal.close()
+    except ERRORS as failure:
+        outcome = f"put back to {former}, but it is not healthy: {error_text(failure)}"
+        with contextlib.suppress(OSError):
+            journal.close()
+    return RolloutError(f"{reason}; {outcome}", rolled_back=True, healthy_again=healthy, journal=lines)
+
+
+def apply(desired, current, plan, journal, watch, metric):
+    """Carry out the plan; on any failure everything is put back and RolloutError says so."""
+    try:
+        journal.begin(desired, current, plan)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            journal.tidy()
+        raise RolloutError(f"what is needed to put {desired.name} back cannot be kept: {error_text(error)}; nothing was changed") from error
+    try:
+        switch(desired, plan, journal)
+        if plan.daemon_reload:
+            watch.systemd.daemon_reload()
+        if plan.enable is not None:
+            (watch.systemd.enable if plan.enable else watch.systemd.disable)()
+        watch.act(plan, current.unit, desired.health, metric)
+        watch.wait(desired.health, settle=plan.action in ("start", "restart"))
+        write_manifest(desired, plan, journal.prefix)
+    except Exception as error:
+        raise roll_back(error, desired, current, journal, watch) from error
+    journal.close()
+
+
+def write_manifest(desired, plan, prefix):
+    """Remember what is managed now."""
+    if plan.manifest_stale:
+        place(desired.manifest, plan.manifest_text.encode(), 0o600, os.geteuid(), os.getegid(), prefix)
+
+
+def checked(desired, current, plan, params, pending, journal, watch):
+    """Validate; on a refusal say what keeps running, and where an interrupted rollout was put back, restart it."""
+    try:
+        return validate(desired, plan, params, pending)
+    except RolloutError as error:
+        if current.interrupted and pending is None:
+            raise roll_back(error, desired, current, journal, watch) from error
+        keeps = f"; {desired.name} {plan.version_before} keeps running" if current.unit.running and plan.version_before else ""
+        raise RolloutError(f"{error}; nothing was changed{keeps}") from error
+
+
+def recover(journal, systemd):
+    """Put back what an interrupted rollout has left. The mark stays until a rollout has ended, for the service is yet to be restarted."""
+    journal.load()
+    if journal.data is None:
+        journal.tidy()
+    elif not journal.data["put_back"]:
+        try:
+            put_back(journal, systemd)
+        except RolloutError as error:
+            raise RolloutError(f"an interrupted rollout was found, and putting it back failed: {error}") from error
+        journal.mark_put_back()
+
+
+def secrets_of(params):
+    """What must not show up in messages."""
+    contents = [item["secret_content"].encode() for item in params["files"] if item["secret_content"]]
+    password = params["health"]["password"]
+    return secret_words(contents) | ({password} if password else set())
+
+
+def roll_out(params, check_mode, diff_mode):
+    """The whole rollout; returns the module's result."""
+    pending = [] if check_mode else None
+    desired = read_options(params, pending)
+    check_release(desired, pending)
+    systemd, journal = Systemd(desired.unit), Journal(desired.base)
+    watch = Watch(systemd, params["health"])
+    with locked(desired.base, check_mode):
+        if check_mode:
+            journal.load()
+        else:
+            sweep_staging(desired.base)
+            recover(journal, systemd)
+        current = read_current(desired, systemd, journal)
+        plan = plan_rollout(current, desired)
+        validated = checked(desired, current, plan, params, pending, journal, watch)
+        if not check_mode and plan.changed:
+            apply(desired, current, plan, journal, watch, params["reload_metric"])
+        elif not check_mode:
+            write_manifest(desired, plan, ".rollout-")
+    result = {
+        "changed": plan.changed,
+        "action": DONE[plan.action],
+        "version": {"before": plan.version_before, "after": plan.version_after},
+        "files_changed": [item.path for item, _found in plan.written + plan.mended + plan.directories_mended]
+        + [item.path for item in plan.directories],
+        "files_removed": [path for path, _entry, _found in plan.removed],
+        "validated": validated,
+        "waited": round(watch.waited, 1),
+        "interrupted": plan.interrupted,
+    }
+    if check_mode:
+        result["pending"] = pending
+    if diff_mode:
+        result["diff"] = plan_diff(plan, current.manifest, desired.current)
+    return result
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        result = roll_out(module.params, module.check_mode, module._diff)
+    except ERRORS as error:
+        words = secrets_of(module.params)
+        details = getattr(error, "details", {})
+        if "journal" in details:
+            details["journal"] = [scrub(line, words) for line in details["journal"]]
+        module.fail_json(msg=scrub(error_text(error), words), **details)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,363 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the pachedu.observability contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_info
+short_description: Prove that a service of the platform runs as it should
+version_added: 0.1.0
+description:
+  - Looks at one service from its own host and judges what it finds, its release, its systemd unit, its memory against its limit,
+    its health over TLS with a login, that nobody gets in without one, and the days its certificate has left.
+  - What it finds wrong is no error of the module. It is a row with the status V(fail), so that one run shows all that is wrong.
+  - It changes nothing, and asks no other host.
+author:
+  - The pachedu.observability contributors (@pachedu)
+options:
+  name:
+    description:
+      - Name of the component, which is the name of its unit without C(.service).
+    type: str
+    required: true
+  version:
+    description:
+      - Version that is wanted. Without it any complete release is right.
+    type: str
+  root:
+    description:
+      - Folder of the release store. C(<root>/<name>/current) says which release is used.
+    type: path
+    default: /opt/observability
+  address:
+    description:
+      - Address under which people reach the service. It is only shown, in the rows. Default is scheme, host and port of the health address.
+    type: str
+  health:
+    description:
+      - How to ask the service for its health. Without it neither health nor login nor certificate are looked at.
+    type: dict
+    suboptions:
+      url:
+        description:
+          - Address to ask. With C(https) the certificate is looked at too.
+        type: str
+        required: true
+      ca_path:
+        description:
+          - File with the certificate of the authority that signed the service's certificate. Default is those that the host trusts.
+        type: path
+      username:
+        description:
+          - Login. With it, the same request is made without a login too, and must be refused with 401 or 403.
+        type: str
+      password:
+        description:
+          - Password.
+        type: str
+      status:
+        description:
+          - HTTP statuses that mean healthy.
+        type: list
+        elements: int
+        default: [200]
+      timeout:
+        description:
+          - Seconds until a request counts as unanswered.
+        type: float
+        default: 10
+  version_url:
+    description:
+      - Address, asked with the login of O(health), where the running program says its version. Without it the program is not asked.
+    type: str
+  version_pattern:
+    description:
+      - Regular expression in Python's syntax, with C(^) and C($) for lines. Its first group is the version in the answer of O(version_url).
+      - The default finds it in the metric C(<name>_build_info), which programs of the Prometheus family have.
+    type: str
+  certificate_warn_days:
+    description:
+      - A certificate with fewer days left is a warning.
+    type: int
+    default: 30
+  certificate_fail_days:
+    description:
+      - A certificate with fewer days left is a failure.
+    type: int
+    default: 7
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would return otherwise.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check mode), when in diff mode.
+    support: none
+    details:
+      - It changes nothing.
+  platform:
+    description: Target operating systems this module works on.
+    support: full
+    platforms: posix
+notes:
+  - Needs a host with systemd.
+  - Page cache that the kernel can drop at once is not counted as memory in use.
+seealso:
+  - module: pachedu.observability.prometheus_targets_info
+  - module: pachedu.observability.alertmanager_probe
+"""
+
+EXAMPLES = r"""
+- name: Look at Prometheus
+  pachedu.observability.service_info:
+    name: prometheus
+    version: 3.16.0
+    health:
+      url: https://localhost:9090/-/ready
+      ca_path: /etc/prometheus/ca.crt
+      username: admin
+      password: "{{ observability_admin_password }}"
+    version_url: https://localhost:9090/metrics
+  become: true
+  register: prometheus
+
+- name: Stop if anything is wrong
+  ansible.builtin.assert:
+    that: prometheus.rows | selectattr('status', 'equalto', 'fail') | length == 0
+"""
+
+RETURN = r"""
+service:
+  description: State of the unit and its memory.
+  returned: always
+  type: dict
+  contains:
+    active:
+      description: systemd's C(ActiveState).
+      type: str
+      sample: active
+    sub:
+      description: systemd's C(SubState).
+      type: str
+      sample: running
+    enabled:
+      description: Whether it is started at boot.
+      type: bool
+    main_pid:
+      description: Process number, 0 if there is none.
+      type: int
+    restarts:
+      description: How often systemd started it again by itself since it was last started on order.
+      type: int
+    since:
+      description: Time (UTC) since which it is active, null if it never was.
+      type: str
+      sample: "2026-11-23T22:57:02Z"
+    memory_bytes:
+      description: Memory in use, without the page cache that can be dropped; null if it is not known.
+      type: int
+    memory_max_bytes:
+      description: The unit's C(MemoryMax), null if it has none.
+      type: int
+release:
+  description: The installed release.
+  returned: always
+  type: dict
+  contains:
+    current:
+      description: The version that C(current) points at, null if there is none.
+      type: str
+    wanted:
+      description: The option O(version).
+      type: str
+    complete:
+      description: Whether that release bears the marker of a complete installation.
+      type: bool
+    path:
+      description: The link that was looked at.
+      type: str
+program_version:
+  description: The version that the running program says, null if it was not asked or did not say.
+  returned: always
+  type: str
+certificate:
+  description: The service's certificate. Null if it was not asked for or not seen.
+  returned: always
+  type: dict
+  contains:
+    subject:
+      description: Subject.
+      type: str
+      sample: commonName=prometheus
+    not_after:
+      description: End of its time (UTC).
+      type: str
+      sample: "2027-11-23T22:57:02Z"
+    days_left:
+      description: Full days until then.
+      type: int
+      sample: 365
+healthy:
+  description: Whether the health address answered as it should. Null if it was not asked.
+  returned: always
+  type: bool
+rows:
+  description: What was looked at and how it was found.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - component: prometheus
+      version: 3.16.0
+      address: https://localhost:9090
+      check: health
+      status: ok
+      detail: HTTP 200 at https://localhost:9090/-/ready
+"""
+
+import os
+import re
+import socket
+import ssl
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pachedu.observability.plugins.module_utils import http, service_state, systemd
+
+QUESTION_TIMEOUT = 30.0
+HEALTH = {
+    "url": {"type": "str", "required": True},
+    "ca_path": {"type": "path"},
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "status": {"type": "list", "elements": "int", "default": [200]},
+    "timeout": {"type": "float", "default": 10},
+}
+
+
+def text_of(path):
+    """Text of a file, empty if it is not there or may not be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def read_unit(name):
+    """The unit's state; raises systemd.SystemdError where systemd cannot be asked."""
+    argv = ["systemctl", "show", "--property=" + ",".join(service_state.PROPERTIES), "--", f"{name}.service"]
+    code, output, errors = systemd.run(argv, QUESTION_TIMEOUT, environment={**os.environ, "TZ": "UTC"})
+    if code or "LoadState=" not in output:
+        raise systemd.SystemdError(f"{' '.join(argv)} failed: {(errors or output).strip() or f'exit code {code}'}")
+    return service_state.parse_show(output)
+
+
+def read_memory(unit, cgroups=Path("/sys/fs/cgroup")):
+    group = unit["control_group"].lstrip("/")
+    second, first = cgroups / group, cgroups / "memory" / group
+    files = {
+        "limit": text_of(second / "memory.max") or text_of(first / "memory.limit_in_bytes"),
+        "current": text_of(second / "memory.current") or text_of(first / "memory.usage_in_bytes"),
+        "stat": text_of(second / "memory.stat") or text_of(first / "memory.stat"),
+    }
+    # Without a group these would be the files of the whole machine.
+    return service_state.memory(unit, files if group else dict.fromkeys(files, ""))
+
+
+def read_release(root, name, wanted):
+    link = Path(root) / name / "current"
+    current = Path(os.readlink(link)).name if link.is_symlink() else None
+    return {"current": current, "wanted": wanted, "complete": (link / ".release.json").is_file(), "path": str(link)}
+
+
+def ask(health, url, login=True):
+    """Status, text and error of one request; status is None if there was no answer."""
+    username, password = (health["username"], health["password"]) if login else (None, None)
+    options = {"ca_path": health["ca_path"], "timeout": health["timeout"], "use_proxy": False}
+    try:
+        answer = http.request(url, username=username, password=password, **options)
+    except http.HttpError as error:
+        return {"status": None, "text": "", "error": str(error)}
+    return {"status": answer.status, "text": answer.text, "error": None}
+
+
+def read_certificate(health):
+    """The certificate as a client sees it that trusts the CA, or the reason why there is none to see."""
+    dummy, host, port = http.origin(health["url"])
+    place = f"{host}:{port}"
+    try:
+        context = ssl.create_default_context(cafile=health["ca_path"])
+        with socket.create_connection((host, port), health["timeout"]) as connection:
+            try:
+                with context.wrap_socket(connection, server_hostname=host) as wrapped:
+                    return service_state.certificate(wrapped.getpeercert(), time.time())
+            except ssl.SSLError as error:
+                reason = getattr(error, "verify_message", "") or str(error)
+                return {"error": f"{place} refused as not trusted: {reason}", "reached": True}
+    except OSError as error:
+        return {"error": f"not seen: {place}: {error.strerror or error}", "reached": False}
+
+
+def read_program(health, name, url, pattern):
+    answer = ask(health, url)
+    if answer["status"] is not None and answer["status"] != 200:
+        answer["error"] = f"HTTP {answer['status']} at {url}"
+    pattern = pattern or rf'^{re.escape(name)}_build_info\{{[^}}]*\bversion="([^"]*)"'
+    version = service_state.program_version(answer["text"], pattern) if not answer["error"] else None
+    return {"url": url, "version": version, "error": answer["error"]}
+
+
+def read_service(params):
+    """All that can be seen of the service; raises HttpError for what is no address, SystemdError where there is no systemd."""
+    health = params["health"]
+    if health:
+        http.origin(health["url"])
+    unit = read_unit(params["name"])
+    found = {
+        "unit": unit,
+        "memory": read_memory(unit),
+        "release": read_release(params["root"], params["name"], params["version"]),
+        "program": None,
+        "health": None,
+        "login": None,
+        "certificate": None,
+    }
+    if health:
+        found["health"] = {**ask(health, health["url"]), "url": health["url"], "wanted": health["status"]}
+        if health["username"] is not None:
+            found["login"] = ask(health, health["url"], login=False)
+        if health["url"].lower().startswith("https:"):
+            found["certificate"] = read_certificate(health)
+        if params["version_url"]:
+            found["program"] = read_program(health, params["name"], params["version_url"], params["version_pattern"])
+    return found
+
+
+def main():
+    spec = {
+        "name": {"type": "str", "required": True},
+        "version": {"type": "str"},
+        "root": {"type": "path", "default": "/opt/observability"},
+        "address": {"type": "str"},
+        "health": {"type": "dict", "options": HEALTH, "required_together": [("username", "password")]},
+        "version_url": {"type": "str"},
+        "version_pattern": {"type": "str"},
+        "certificate_warn_days": {"type": "int", "default": 30},
+        "certificate_fail_days": {"type": "int", "default": 7},
+    }
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    params = module.params
+    try:
+        found = read_service(params)
+    except (http.HttpError, systemd.SystemdError) as error:
+        module.fail_json(msg=str(error))
+    except re.error as error:
+        module.fail_json(msg=f"version_pattern: {params['version_pattern']!r} is not a regular expression: {error}")
+    rows = service_state.service_rows(params["name"], found, params["certificate_warn_days"], params["certificate_fail_days"])
+    module.exit_json(changed=False, **service_state.result(found, rows, params["address"]))
+
+
+if __name__ == "__main__":
+    main()

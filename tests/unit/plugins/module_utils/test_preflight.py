@@ -1,0 +1,212 @@
+# Copyright (c) 2026, the pachedu.observability contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+import pytest
+from ansible_collections.pachedu.observability.plugins.module_utils import preflight
+
+GIB = 1024**3
+
+
+def host(**changes):
+    return {
+        "memory_bytes": 4 * GIB,
+        "memory_source": "ram",
+        "disks": {"/var/lib": {"mount": "/", "total_bytes": 20 * GIB, "available_bytes": 15 * GIB}},
+        "init": "systemd",
+        "systemd_version": 257,
+        "architecture": "amd64",
+        "machine": "x86_64",
+        "distribution": {"id": "debian", "version": "13", "codename": "trixie", "pretty_name": "Debian GNU/Linux 13 (trixie)"},
+        "clock_synchronized": True,
+        "listeners": [],
+        "releases": {},
+        **changes,
+    }
+
+
+def listener(port, process="nginx", unit="nginx.service", protocol="tcp", address="0.0.0.0"):
+    return {"port": port, "protocol": protocol, "address": address, "process": process, "unit": unit}
+
+
+def found(findings):
+    return [(finding["level"], finding["check"]) for finding in findings]
+
+
+def test_a_good_host_has_no_findings():
+    ports = {
+        "prometheus": 9090,
+        "alertmanager": [{"port": 9093}, {"port": 9094, "protocol": "udp", "variable": "alertmanager_cluster_port"}],
+    }
+    assert preflight.preflight_findings(host(), {"prometheus": "3.16.0", "alertmanager": "0.34.2"}, ports) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "check", "words"),
+    [
+        (
+            {"memory_bytes": 2 * GIB, "memory_source": "cgroup"},
+            "error",
+            "memory",
+            ["2.0 GB (2048 MiB)", "limit of its cgroup", "observability_minimum_memory_mb", "3800 MiB"],
+        ),
+        ({"memory_bytes": 3799 * 1024**2}, "error", "memory", ["3799 MiB", "of RAM"]),
+        (
+            {"disks": {"/var/lib": {"mount": "/", "total_bytes": 10 * GIB, "available_bytes": 1}}},
+            "error",
+            "disk",
+            ["/var/lib (mounted at /) has 10.0 GB", "observability_minimum_disk_gb asks for 18 GB"],
+        ),
+        ({"disks": {}}, "error", "disk", ["the disk of /var/lib was not measured", "paths"]),
+        ({"init": "sh"}, "error", "init", ["process 1 of this host is sh, not systemd"]),
+        ({"systemd_version": 246}, "error", "init", ["systemd is 246", "at least 247"]),
+        ({"systemd_version": None}, "error", "init", ["the version of systemd cannot be told"]),
+        ({"architecture": "other", "machine": "riscv64"}, "error", "architecture", ["riscv64", "amd64 and arm64"]),
+        (
+            {"distribution": {"id": "ubuntu", "version": "24.04", "codename": "noble", "pretty_name": "Ubuntu 24.04.3 LTS"}},
+            "warning",
+            "distribution",
+            ["Ubuntu 24.04.3 LTS", "only Debian 12 and 13"],
+        ),
+        ({"clock_synchronized": False}, "warning", "clock", ["not synchronised", "systemd-timesyncd or chrony"]),
+    ],
+)
+def test_each_shortcoming_is_one_finding(changes, level, check, words):
+    (finding,) = preflight.preflight_findings(host(**changes))
+    assert (finding["level"], finding["check"]) == (level, check)
+    assert all(word in finding["message"] for word in words)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"clock_synchronized": None},
+        {"memory_bytes": 3800 * 1024**2},
+        {"systemd_version": 247},
+        {"architecture": "arm64", "machine": "aarch64"},
+        {"distribution": {"id": "debian", "version": "12", "codename": "bookworm", "pretty_name": "Debian 12"}},
+        {"disks": {"/var/lib": {"mount": "/", "total_bytes": 18 * GIB, "available_bytes": 0}}},
+    ],
+)
+def test_what_is_just_enough_is_no_finding(changes):
+    assert preflight.preflight_findings(host(**changes)) == []
+
+
+def test_the_user_may_lower_the_minima_and_name_another_disk():
+    small = host(memory_bytes=GIB, disks={"/data": {"mount": "/data", "total_bytes": 5 * GIB, "available_bytes": 0}})
+    assert preflight.preflight_findings(small, minimum_memory_mb=1024, minimum_disk_gb=5, disk_path="/data") == []
+
+
+def test_all_problems_are_found_at_once():
+    bad = host(memory_bytes=GIB, init="sh", clock_synchronized=False, listeners=[listener(9090)])
+    assert found(preflight.preflight_findings(bad, {"prometheus": "latest"}, {"prometheus": 9090})) == [
+        ("error", "memory"),
+        ("error", "init"),
+        ("warning", "clock"),
+        ("error", "ports"),
+        ("error", "releases"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("listeners", "ports", "expected"),
+    [
+        ([listener(9090)], {"prometheus": 9090}, [("error", "tcp port 9090 of prometheus is in use at 0.0.0.0 by nginx (nginx.service)")]),
+        ([listener(9090, unit=None)], {"prometheus": 9090}, [("error", "by nginx: stop that, or change prometheus_port")]),
+        ([listener(9090, None, None)], {"prometheus": 9090}, [("warning", "by a process that cannot be told")]),
+        ([listener(9090, "prometheus", "prometheus.service")], {"prometheus": 9090}, []),
+        ([listener(9090, "prometheus", "user@1000.service")], {"prometheus": 9090}, [("error", "prometheus (user@1000.service)")]),
+        ([listener(9090, protocol="udp")], {"prometheus": 9090}, []),
+        (
+            [listener(9094, protocol="udp")],
+            {"alertmanager": {"port": "9094", "protocol": "udp", "variable": "alertmanager_cluster_port"}},
+            [("error", "change alertmanager_cluster_port")],
+        ),
+        ([listener(9090), listener(9090, address="::")], {"prometheus": 9090}, [("error", "in use at 0.0.0.0, ::")]),
+        (
+            [],
+            {"prometheus": 9090, "alertmanager": 9090},
+            [("error", "prometheus and alertmanager both want tcp port 9090: change prometheus_port or alertmanager_port")],
+        ),
+        ([], {"jaeger": [{"port": 6831, "protocol": "udp"}, {"port": 6831, "protocol": "tcp"}]}, []),
+        ([], {"prometheus": 0}, [("error", "prometheus_port must be a port from 1 to 65535, not 0")]),
+        ([], {"prometheus": True}, [("error", "not True")]),
+        ([], {"prometheus": "http"}, [("error", "not 'http'")]),
+        ([], {"prometheus": {"port": 1, "protocol": "sctp"}}, [("error", "the protocol of prometheus_port must be tcp or udp")]),
+    ],
+)
+def test_ports(listeners, ports, expected):
+    findings = preflight.check_ports(host(listeners=listeners), ports)
+    assert [finding["level"] for finding in findings] == [level for level, words in expected]
+    assert all(words in finding["message"] for finding, (level, words) in zip(findings, expected))
+
+
+@pytest.mark.parametrize(
+    ("components", "releases", "expected"),
+    [
+        ({"prometheus": "3.16.0"}, {"prometheus": {"installed": ["3.15.0"], "current": "3.15.0"}}, []),
+        ({"grafana": "10.0.0-preview"}, {}, []),
+        ({"promtheus": "3.16.0"}, {}, [("error", "did you mean prometheus?")]),
+        ({"zabbix": "7.0"}, {}, [("error", "zabbix is not a component of this collection; known are elasticsearch")]),
+        ({"prometheus": "v3.16.0"}, {}, [("error", "prometheus_version must be an exact version such as 1.2.3")]),
+        ({"prometheus": "latest"}, {}, [("error", "not 'latest'")]),
+        ({"prometheus": 3.16}, {}, [("error", "not 3.16")]),
+        ({"prometheus": "3.16.0/.."}, {}, [("error", "prometheus_version")]),
+        (
+            {"prometheus": "3.9.0"},
+            {"prometheus": {"installed": ["3.16.0"], "current": "3.16.0"}},
+            [("warning", "prometheus_version 3.9.0 is older than 3.16.0")],
+        ),
+    ],
+)
+def test_releases(components, releases, expected):
+    findings = preflight.check_releases(host(releases=releases), components)
+    assert [finding["level"] for finding in findings] == [level for level, words in expected]
+    assert all(words in finding["message"] for finding, (level, words) in zip(findings, expected))
+
+
+@pytest.mark.parametrize(
+    ("host_facts", "keywords"), [({}, {}), (None, {}), (host(), {"ports": [9090]}), (host(), {"components": ["prometheus"]})]
+)
+def test_wrong_questions_are_refused(host_facts, keywords):
+    with pytest.raises(preflight.PreflightError):
+        preflight.preflight_findings(host_facts, **keywords)
+
+
+def test_known_variables_come_from_every_entry_point():
+    specs = [
+        {"argument_specs": {"main": {"options": {"b_one": {}, "b_two": {}}}, "verify": {"options": {"b_three": {}}}}},
+        {"argument_specs": {"main": {"options": {"a_one": {}}}, "empty": None, "none": {"options": None}}},
+        None,
+    ]
+    assert preflight.known_variables(specs) == ["a_one", "b_one", "b_three", "b_two"]
+
+
+KNOWN = ["prometheus_port", "prometheus_retention_time", "alertmanager_port", "node_exporter_port", "node_exporter_collectors"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("prometheus_port", None),
+        (
+            "prometheus_retention_tme",
+            ("error", "prometheus_retention_tme is not a variable of this collection; did you mean prometheus_retention_time?"),
+        ),
+        ("node_exporter_colectors", ("error", "did you mean node_exporter_collectors?")),
+        ("alertmanager_host", ("warning", "alertmanager_host is not a variable of this collection, so no role reads it")),
+        ("node_exporter_retention_tme", ("warning", "node_exporter_retention_tme")),
+        ("_prometheus_internal", None),
+        ("grafana_prt", None),
+        ("observability_host", None),
+    ],
+)
+def test_only_names_with_our_prefixes_are_looked_at(name, expected):
+    prefixes = ["observability_", "prometheus_", "alertmanager_", "node_", "node_exporter_"]
+    findings = preflight.unknown_variables([name, "prometheus_port"], KNOWN, prefixes)
+    if expected is None:
+        assert findings == []
+    else:
+        (finding,) = findings
+        assert finding["level"] == expected[0]
+        assert expected[1] in finding["message"]

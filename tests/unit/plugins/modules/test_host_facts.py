@@ -1,0 +1,129 @@
+# Copyright (c) 2026, the pachedu.observability contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.pachedu.observability.plugins.modules import host_facts
+
+GIB = 1024**3
+COLLECTIONS = Path(__file__).resolve().parents[4] / ".collections"
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def proc(tmp_path):
+    """A /proc with two processes that hold one listening socket, as systemd and a service that it opened a socket for."""
+    write(tmp_path / "proc/meminfo", "MemTotal:       8388608 kB\nSwapTotal:       0 kB\n")
+    for pid, comm, cgroup in ((1, "systemd", "0::/init.scope\n"), (77, "prometheus", "0::/system.slice/prometheus.service\n")):
+        write(tmp_path / f"proc/{pid}/comm", comm + "\n")
+        write(tmp_path / f"proc/{pid}/cgroup", cgroup)
+        (tmp_path / f"proc/{pid}/fd").mkdir()
+        (tmp_path / f"proc/{pid}/fd/5").symlink_to("socket:[4711]")
+    (tmp_path / "proc/1/fd/6").symlink_to("socket:[4712]")
+    line = "0: 00000000:{} 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 {} 1 0\n"
+    write(tmp_path / "proc/net/tcp", line.format("2382", 4711) + line.format("0016", 4712) + line.format("1F90", 4713))
+    return tmp_path / "proc"
+
+
+def test_memory_follows_the_cgroups_of_the_process(proc, tmp_path):
+    tree = tmp_path / "cgroup"
+    write(proc / "self/mountinfo", f"35 24 0:29 / {tree} rw - cgroup2 cgroup2 rw\n")
+    write(proc / "self/cgroup", "0::/system.slice/ssh.service\n")
+    write(tree / "memory.max", f"{4 * GIB}\n")
+    write(tree / "system.slice/memory.max", "max\n")
+    found = host_facts.read_memory(proc)
+    assert (found["ram_bytes"], found["cgroup_limit_bytes"], found["memory_bytes"]) == (8 * GIB, 4 * GIB, 4 * GIB)
+    assert found["memory_source"] == "cgroup"
+
+
+def test_listeners_name_the_service_rather_than_process_1(proc):
+    assert host_facts.read_listeners(proc) == [
+        {"port": 22, "protocol": "tcp", "address": "0.0.0.0", "process": "systemd", "unit": "init.scope"},
+        {"port": 8080, "protocol": "tcp", "address": "0.0.0.0", "process": None, "unit": None},
+        {"port": 9090, "protocol": "tcp", "address": "0.0.0.0", "process": "prometheus", "unit": "prometheus.service"},
+    ]
+
+
+def test_a_real_listener_is_found():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = [entry for entry in host_facts.read_listeners(Path("/proc")) if entry["port"] == port]
+    assert [(entry["protocol"], entry["address"]) for entry in found] == [("tcp", "127.0.0.1")]
+    assert found[0]["process"] == Path("/proc/self/comm").read_text().strip()
+
+
+def test_only_marked_folders_are_releases(tmp_path):
+    for version in ("3.9.0", "3.10.0", "3.11.0", ".incoming-x"):
+        write(tmp_path / f"prometheus/{version}/prometheus", "")
+    for version in ("3.9.0", "3.10.0", ".incoming-x"):
+        write(tmp_path / f"prometheus/{version}/.release.json", "{}")
+    (tmp_path / "prometheus/current").symlink_to("3.10.0")
+    write(tmp_path / "grafana/13.0.0/grafana", "")
+    (tmp_path / "grafana/current").symlink_to("13.0.0")
+    write(tmp_path / "a file", "")
+    assert host_facts.read_releases(tmp_path) == {
+        "grafana": {"installed": [], "current": None},
+        "prometheus": {"installed": ["3.9.0", "3.10.0"], "current": "3.10.0"},
+    }
+
+
+def test_no_store_is_no_release(tmp_path):
+    assert host_facts.read_releases(tmp_path / "missing") == {}
+
+
+def test_the_disk_of_a_folder_that_is_not_there_yet(tmp_path):
+    size = os.statvfs(tmp_path)
+    found = host_facts.read_disk(str(tmp_path / "not/yet/there"))
+    assert found["total_bytes"] == size.f_blocks * size.f_frsize
+    assert str(tmp_path).startswith(found["mount"])
+    assert Path(found["mount"]).is_mount()
+
+
+@pytest.mark.parametrize(("variables", "expected"), [("A=1\0container=docker\0", None), ("A=container=docker\0", False)])
+def test_a_container_cannot_tell_that_the_clock_is_wrong(proc, tmp_path, monkeypatch, variables, expected):
+    monkeypatch.setattr(host_facts, "read_clock_error", lambda: 16000000)
+    write(proc / "1/environ", variables)
+    assert host_facts.read_clock(proc, tmp_path / "run") is expected
+
+
+def tree_of(folder):
+    return sorted((str(path), path.lstat().st_mtime_ns) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_the_module_as_a_process(tmp_path, check_mode):
+    write(tmp_path / "store/prometheus/3.16.0/.release.json", "{}")
+    before = tree_of(tmp_path)
+    arguments = {"paths": [str(tmp_path / "data")], "root": str(tmp_path / "store"), "_ansible_check_mode": check_mode}
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible_collections.pachedu.observability.plugins.modules.host_facts"],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+        env={**os.environ, "PYTHONPATH": str(COLLECTIONS)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert time.monotonic() - started < 10
+    result = json.loads(done.stdout)
+    found = result["ansible_facts"]["observability_host"]
+    assert result["changed"] is False
+    assert tree_of(tmp_path) == before
+    assert found["releases"] == {"prometheus": {"installed": ["3.16.0"], "current": None}}
+    assert 0 < found["memory_bytes"] <= found["ram_bytes"]
+    assert found["disks"][str(tmp_path / "data")]["total_bytes"] > 0
+    assert found["hostname"] == socket.gethostname().split(".")[0]
+    documented = host_facts.RETURN
+    assert all(f"        {key}:" in documented for key in found)

@@ -1,0 +1,1190 @@
+# Copyright (c) 2026, the pachedu.observability contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The first part runs the module's functions with an in-memory systemd and breaks off at every single step.
+
+The second part runs the module as a program beside a small stand-in for systemctl that really starts, signals and watches processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import functools
+import grp
+import itertools
+import json
+import os
+import pwd
+import random
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.pachedu.observability.plugins.module_utils.http import HttpError, Response
+from ansible_collections.pachedu.observability.plugins.module_utils.rollouts import RolloutError
+from ansible_collections.pachedu.observability.plugins.module_utils.systemd import SystemdError, UnitState
+from ansible_collections.pachedu.observability.plugins.modules import rollout
+
+USER = pwd.getpwuid(os.geteuid()).pw_name
+GROUP = grp.getgrgid(os.getegid()).gr_name
+UNIT = "[Service]\nExecStart={current}/server {config}/main.yml\n[Install]\nWantedBy=multi-user.target\n# {mark}\n"
+
+
+class KilledError(BaseException):
+    """Stands for a kill: no handler of the module may catch it."""
+
+
+class Host:
+    """Folders of a host below a temporary one."""
+
+    def __init__(self, top):
+        self.root = top / "opt"
+        self.config = top / "etc" / "demo"
+        self.units = top / "units"
+        self.base = self.root / "demo"
+        for folder in (self.root, self.config.parent, self.units):
+            folder.mkdir(parents=True)
+        for version in ("1.0", "2.0"):
+            self.release(version)
+
+    def release(self, version):
+        folder = self.base / version
+        folder.mkdir(parents=True)
+        (folder / ".release.json").write_text("{}")
+
+    def unit(self, mark="unit"):
+        content = UNIT.format(current=self.base / "current", config=self.config, mark=mark)
+        return {"path": f"{self.units}/demo.service", "content": content, "mode": "0644"}
+
+    def params(self, version="1.0", files=None, **changes):
+        files = [self.unit(), {"path": "main.yml", "content": "a: 1\n", "on_change": "reload"}] if files is None else files
+        defaults = {"content": None, "secret_content": None, "mode": "0640", "owner": None, "group": None, "on_change": "restart"}
+        params = {
+            "name": "demo",
+            "version": version,
+            "root": str(self.root),
+            "config_dir": str(self.config),
+            "unit_dir": str(self.units),
+            "user": USER,
+            "owner": USER,
+            "group": GROUP,
+            "files": [{**defaults, **item} for item in files],
+            "validate": [],
+            "validate_timeout": 20,
+            "health": {"url": None, "ca_path": None, "username": None, "password": None, "status": [200], "timeout": 5, "settle": 0},
+            "reload_metric": None,
+            "state": "started",
+            "enabled": True,
+        }
+        return {**params, **changes}
+
+    def tree(self):
+        """Everything but what changes from run to run, to be compared."""
+        found = {}
+        for folder in (self.root, self.config.parent, self.units):
+            for path in sorted(folder.rglob("*")):
+                info = path.lstat()
+                if path.name == ".rollout.lock":
+                    continue
+                content = str(path.readlink()) if path.is_symlink() else path.read_text() if path.is_file() else "folder"
+                mode = 0 if path.is_symlink() else stat.S_IMODE(info.st_mode)
+                found[str(path)] = (content, mode)
+        return found
+
+
+class FakeSystemd:
+    """One unit in memory; `loaded` is what systemd has read of it, `read` what the process has read when it was started."""
+
+    def __init__(self, host, refuse=lambda host: False):
+        self.host = host
+        self.refuse = refuse
+        self.unit = "demo.service"
+        self.state = UnitState(load_state="loaded")
+        self.enabled = False
+        self.loaded = None
+        self.read = None
+        self.calls = []
+        self.pids = 100
+
+    @property
+    def file(self):
+        return self.host.units / "demo.service"
+
+    def step(self, name):
+        self.calls.append(name)
+
+    def show(self):
+        if self.loaded is None and self.file.exists():
+            self.loaded = self.file.read_text()
+        known = self.loaded is not None
+        text = ("enabled" if self.enabled else "disabled") if known else ""
+        return dataclasses.replace(self.state, unit_file_state=text, load_state="loaded" if known else "not-found")
+
+    def daemon_reload(self):
+        self.step("daemon_reload")
+        self.loaded = self.file.read_text() if self.file.exists() else None
+
+    def enable(self):
+        self.step("enable")
+        if not self.file.exists():
+            raise SystemdError("systemctl enable demo.service failed: does not exist")
+        self.enabled = True
+
+    def disable(self):
+        self.step("disable")
+        self.enabled = False
+
+    def _run(self):
+        if self.show() and self.loaded is None:
+            raise SystemdError("systemctl start demo.service failed: Unit demo.service not found.")
+        self.pids += 1
+        self.read = (self.loaded, self.host.tree())
+        if self.refuse(self.host):
+            self.state = UnitState("loaded", "activating", "auto-restart", "exit-code", 0, 1, "", f"id{self.pids}", 2)
+        else:
+            self.state = UnitState("loaded", "active", "running", "success", self.pids, 0, "", f"id{self.pids}")
+
+    def start(self):
+        self.step("start")
+        if not self.state.running:
+            self._run()
+
+    def restart(self):
+        self.step("restart")
+        self._run()
+
+    def stop(self):
+        self.step("stop")
+        self.state = UnitState("loaded")
+        self.read = None
+
+    def reload(self):
+        self.step("reload")
+        self.read = (self.loaded, self.host.tree())
+
+    def reset_failed(self):
+        pass
+
+    def journal(self, invocation_id):
+        return [f"last words of {invocation_id}", "token=opensesame"]
+
+
+@pytest.fixture
+def instant(monkeypatch, tmp_path):
+    """Disk syncs and unit checks are of no interest in memory; staging folders stay in the test's own folder."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(rollout, "STAGING_PARENTS", (str(temporary),))
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+    monkeypatch.setattr(rollout, "verify_units", lambda *_arguments: None)
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path)
+
+
+def go(monkeypatch, systemd, params, check_mode=False):
+    monkeypatch.setattr(rollout, "Systemd", lambda unit: systemd)
+    return rollout.roll_out(params, check_mode, True)
+
+
+def before(host):
+    """Files of the first release: one to change, one to leave, one of which only the mode will be changed."""
+    return [
+        host.unit(),
+        {"path": "main.yml", "content": "a: 1\n", "on_change": "reload"},
+        {"path": "gone/old.yml", "content": "old\n", "on_change": "none"},
+        {"path": "mode.yml", "content": "mode\n", "on_change": "none"},
+    ]
+
+
+def after(host):
+    """Files of the second release."""
+    return [
+        host.unit("changed"),
+        {"path": "main.yml", "content": "a: 2\n", "on_change": "reload"},
+        {"path": "new/deep/new.yml", "secret_content": "token=opensesame\n"},
+        {"path": "mode.yml", "content": "mode\n", "on_change": "none", "mode": "0600"},
+    ]
+
+
+def test_first_rollout_then_nothing_then_changes(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    result = go(monkeypatch, systemd, host.params(files=before(host)))
+    assert (result["changed"], result["action"], result["version"]) == (True, "started", {"before": None, "after": "1.0"})
+    assert systemd.state.running
+    assert systemd.enabled
+    assert stat.S_IMODE((host.base / "rollout.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE(host.config.stat().st_mode) == 0o750
+    tree, calls = host.tree(), list(systemd.calls)
+
+    result = go(monkeypatch, systemd, host.params(files=before(host)))
+    assert (result["changed"], result["action"], result["diff"]) == (False, "none", [])
+    assert (host.tree(), systemd.calls) == (tree, calls)
+
+    result = go(monkeypatch, systemd, host.params("2.0", after(host)))
+    assert (result["action"], result["version"]) == ("restarted", {"before": "1.0", "after": "2.0"})
+    assert result["files_removed"] == [f"{host.config}/gone/old.yml"]
+    assert str(host.config / "mode.yml") in result["files_changed"]
+    assert "opensesame" not in json.dumps(result)
+    assert (host.base / "current").readlink() == Path("2.0")
+    assert not (host.base / ".rollout").exists()
+    assert "changed" in systemd.loaded
+
+
+def test_unmanaged_files_are_never_touched(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, host.params(files=before(host)))
+    (host.config / "gone" / "mine.yml").write_text("mine")
+    go(monkeypatch, systemd, host.params("2.0", after(host)))
+    assert (host.config / "gone" / "mine.yml").read_text() == "mine"
+    assert not (host.config / "gone" / "old.yml").exists()
+
+
+def test_reload_only_where_that_is_enough(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, host.params())
+    systemd.calls.clear()
+    result = go(monkeypatch, systemd, host.params(files=[host.unit(), {"path": "main.yml", "content": "a: 2\n", "on_change": "reload"}]))
+    assert result["action"] == "reloaded"
+    assert systemd.calls == ["reload"]
+
+
+def test_mode_is_mended_without_touching_the_service(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, host.params())
+    (host.config / "main.yml").chmod(0o644)
+    host.config.chmod(0o755)
+    systemd.calls.clear()
+    result = go(monkeypatch, systemd, host.params())
+    assert (result["changed"], result["action"], systemd.calls) == (True, "none", [])
+    assert stat.S_IMODE((host.config / "main.yml").stat().st_mode) == 0o640
+    assert stat.S_IMODE(host.config.stat().st_mode) == 0o750
+
+
+def test_enabling_and_disabling_alone(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, host.params())
+    assert go(monkeypatch, systemd, host.params(enabled=False))["changed"]
+    assert not systemd.enabled
+    assert not go(monkeypatch, systemd, host.params(enabled=False))["changed"]
+
+
+def test_a_stopped_service_is_started(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, host.params())
+    systemd.stop()
+    assert go(monkeypatch, systemd, host.params())["action"] == "started"
+    assert systemd.state.running
+
+
+def test_a_service_that_dies_is_put_back(host, instant, monkeypatch):
+    systemd = FakeSystemd(host, refuse=lambda host: os.readlink(host.base / "current") == "2.0")
+    go(monkeypatch, systemd, host.params(files=before(host)))
+    tree = host.tree()
+    with pytest.raises(RolloutError, match="demo.service ended by itself.*put back to 1.0; it is healthy again") as caught:
+        go(monkeypatch, systemd, host.params("2.0", after(host), enabled=False))
+    assert caught.value.details == {"rolled_back": True, "healthy_again": True, "journal": ["last words of id102", "token=opensesame"]}
+    assert host.tree() == tree
+    assert systemd.state.running
+    assert systemd.enabled
+    assert systemd.loaded == host.unit()["content"]
+
+
+def test_a_first_rollout_that_fails_leaves_nothing(host, instant, monkeypatch):
+    systemd = FakeSystemd(host, refuse=lambda host: True)
+    tree = host.tree()
+    with pytest.raises(RolloutError, match="put back: nothing is left of it") as caught:
+        go(monkeypatch, systemd, host.params(files=after(host)))
+    assert caught.value.details["rolled_back"]
+    assert host.tree() == tree
+    assert not systemd.state.wanted_up
+    assert not systemd.enabled
+    assert systemd.loaded is None
+
+
+def test_the_former_state_that_is_not_well_either_is_told(host, instant, monkeypatch):
+    broken = []
+    systemd = FakeSystemd(host, refuse=lambda host: bool(broken))
+    go(monkeypatch, systemd, host.params(files=before(host)))
+    tree = host.tree()
+    broken.append(True)
+    with pytest.raises(RolloutError, match="put back to 1.0, but it is not healthy") as caught:
+        go(monkeypatch, systemd, host.params("2.0", after(host)))
+    assert (caught.value.details["rolled_back"], caught.value.details["healthy_again"]) == (True, False)
+    assert host.tree() == tree
+
+
+STEPS = ("replace", "unlink", "symlink", "mkdir", "rmdir", "chmod", "link", "fsync")
+ORDERS = ("daemon_reload", "enable", "disable", "start", "restart", "stop", "reload")
+
+
+@contextlib.contextmanager
+def breaking(systemd, at, failure, steps=STEPS, orders=ORDERS):
+    """Have the step number `at` raise `failure` before it is done; yields the list of steps."""
+    taken = []
+
+    def counted(name, function):
+        def wrapper(*arguments, **options):
+            # The staging folder and the runner's own files are no part of the host.
+            if any("/rollout-demo-" in str(argument) for argument in arguments):
+                return function(*arguments, **options)
+            taken.append(name)
+            if len(taken) == at:
+                raise failure
+            return function(*arguments, **options)
+
+        return wrapper
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in steps:
+            patch.setattr(os, name, counted(name, getattr(os, name)))
+        for name in orders:
+            patch.setattr(systemd, name, counted(name, getattr(systemd, name)))
+        yield taken
+
+
+def test_a_kill_at_any_step_is_repaired_by_the_next_run(tmp_path, instant, monkeypatch):
+    reached, at = False, 0
+    final = visible_of(final_tree(tmp_path / "final", monkeypatch))
+    while not reached:
+        at += 1
+        host = Host(tmp_path / str(at))
+        systemd = FakeSystemd(host)
+        go(monkeypatch, systemd, host.params(files=before(host)))
+        former = host.tree()
+        try:
+            with breaking(systemd, at, KilledError()) as taken:
+                go(monkeypatch, systemd, host.params("2.0", after(host)))
+            reached = True
+        except KilledError:
+            pass
+        killed_at = taken[-1]
+        pending = (host.base / ".rollout" / "pending.json").exists()
+        if not pending and not reached:
+            # Nothing may have been changed without its journal, or everything is done.
+            assert visible(host) in (visible_of(former), final), killed_at
+        snapshot = host.tree()
+        told = go(monkeypatch, systemd, host.params("2.0", after(host)), check_mode=True)
+        assert host.tree() == snapshot, killed_at
+        assert told["interrupted"] is pending
+        if pending:
+            # What check mode tells is measured against the state before the interrupted run.
+            assert told["version"]["before"] == "1.0"
+        wanted_back = at % 3 == 0
+        files, version = (before(host), "1.0") if wanted_back else (after(host), "2.0")
+        result = go(monkeypatch, systemd, host.params(version, files))
+        assert result["interrupted"] is pending, killed_at
+        expected = former if wanted_back else None
+        if expected is None:
+            assert visible(host) == final, (at, killed_at)
+        else:
+            assert {path: entry for path, entry in visible(host).items() if "folder" not in entry} == {
+                path: entry for path, entry in visible_of(expected).items() if "folder" not in entry
+            }, (at, killed_at)
+        assert systemd.state.running
+        assert systemd.enabled
+        assert systemd.loaded == (host.units / "demo.service").read_text()
+        assert not (host.base / ".rollout").exists(), killed_at
+        assert runs_what_is_there(systemd, host), (at, killed_at)
+        assert not go(monkeypatch, systemd, host.params(version, files))["changed"], killed_at
+    assert at > 30
+
+
+def visible(host):
+    return visible_of(host.tree())
+
+
+def visible_of(tree):
+    """The tree without the journal, by paths within the host."""
+    found = {}
+    for path, entry in tree.items():
+        if "/.rollout" not in path:
+            name = path.split("/opt/")[-1] if "/opt/" in path else path.split("/etc/")[-1] if "/etc/" in path else path.split("/units/")[-1]
+            content = entry[0].split("ExecStart=")[-1].split("# ")[-1] if "ExecStart" in entry[0] else entry[0]
+            found[name] = ("manifest" if name.endswith("rollout.json") else content, entry[1])
+    return found
+
+
+def final_tree(top, monkeypatch):
+    host = Host(top)
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, host.params(files=before(host)))
+    go(monkeypatch, systemd, host.params("2.0", after(host)))
+    return host.tree()
+
+
+def runs_what_is_there(systemd, host):
+    """Whether the process has read the files as they are now."""
+    loaded, read = systemd.read
+    names = [str(host.config / "main.yml"), str(host.base / "current")]
+    now = host.tree()
+    return loaded == systemd.loaded and all(read.get(name) == now.get(name) for name in names)
+
+
+def test_two_kills_in_a_row_are_repaired(tmp_path, instant, monkeypatch):
+    generator = random.Random(7)
+    for number in range(60):
+        host = Host(tmp_path / str(number))
+        systemd = FakeSystemd(host)
+        first = number % 2 == 0
+        if not first:
+            go(monkeypatch, systemd, host.params(files=before(host)))
+        for _kill in range(2):
+            with contextlib.suppress(KilledError), breaking(systemd, generator.randint(5, 45), KilledError()):
+                go(monkeypatch, systemd, host.params("2.0", after(host)))
+        go(monkeypatch, systemd, host.params("2.0", after(host)))
+        assert visible(host)["demo/current"] == ("2.0", 0)
+        assert not [path for path in host.tree() if "/.rollout" in path]
+        assert runs_what_is_there(systemd, host), number
+        assert not go(monkeypatch, systemd, host.params("2.0", after(host)))["changed"]
+
+
+def test_an_error_at_any_step_puts_everything_back(tmp_path, instant, monkeypatch):
+    at, taken = 0, [""]
+    while len(taken) > at - 1:
+        at += 1
+        host = Host(tmp_path / str(at))
+        systemd = FakeSystemd(host)
+        go(monkeypatch, systemd, host.params(files=before(host)))
+        former, process = host.tree(), systemd.state.main_pid
+        failed, message, details = False, "", {}
+        with breaking(systemd, at, OSError(errno.ENOSPC, "No space left on device", "/x")) as taken:
+            try:
+                go(monkeypatch, systemd, host.params("2.0", after(host)))
+            except (RolloutError, OSError) as error:
+                failed, message, details = True, str(error), getattr(error, "details", {})
+        if not failed:
+            # Nothing broke: all steps are done, or the one step was the removal of the staging folder.
+            assert len(taken) < at or taken[at - 1] in ("rmdir", "unlink")
+            continue
+        assert "No space left" in message, taken
+        if details.get("rolled_back") or "nothing was changed" in message:
+            assert host.tree() == former, (at, taken[at - 1])
+            assert systemd.state.running
+            if not {"restart", "start"} & set(taken):
+                assert systemd.state.main_pid == process, "a service that was never touched keeps running"
+        # Where even putting back was stopped (the error came while the journal was closed), the next run does it.
+        go(monkeypatch, systemd, host.params(files=before(host)))
+        assert not [path for path in host.tree() if "/.rollout" in path], taken[at - 1]
+        assert runs_what_is_there(systemd, host)
+    assert at > 30
+
+
+def test_putting_back_works_on_a_disk_that_stays_full(tmp_path, instant, monkeypatch):
+    for at in range(1, 9):
+        host = Host(tmp_path / str(at))
+        systemd = FakeSystemd(host)
+        go(monkeypatch, systemd, host.params(files=before(host)))
+        former, numbers, original = host.tree(), itertools.count(1), tempfile.mkstemp
+
+        def full(numbers, last, function, **options):
+            if next(numbers) >= last:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return function(**options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "mkstemp", functools.partial(full, numbers, at, original))
+            with pytest.raises(RolloutError, match="No space left on device") as caught:
+                go(patch, systemd, host.params("2.0", after(host)))
+        assert host.tree() == former, at
+        assert systemd.state.running
+        assert "nothing was changed" in str(caught.value) or caught.value.details["healthy_again"]
+
+
+def test_check_mode_writes_nothing(host, instant, monkeypatch, tmp_path):
+    systemd = FakeSystemd(host)
+    everything = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "temporary"}
+    result = go(monkeypatch, systemd, host.params(files=after(host), validate=[["true", "{config}/main.yml"]]), check_mode=True)
+    assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "temporary"} == everything
+    assert (result["changed"], result["action"], result["pending"], systemd.calls) == (True, "started", [], [])
+    assert result["validated"] == [f"systemd-analyze verify {host.units}/demo.service", f"true {host.config}/main.yml"]
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_check_mode_on_a_bare_host_tells_what_is_missing(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    params = host.params("9.0", user="nobody-of-demo", group="nobody-of-demo", validate=[["false"]])
+    result = go(monkeypatch, systemd, params, check_mode=True)
+    assert result["changed"]
+    assert any("release 9.0 of demo is not installed yet" in note for note in result["pending"])
+    assert any("group nobody-of-demo does not exist yet" in note for note in result["pending"])
+    assert result["validated"] == []
+    with pytest.raises(RolloutError, match="group: there is no group 'nobody-of-demo'"):
+        go(monkeypatch, systemd, params)
+
+
+def test_a_release_that_is_not_installed_is_refused(host, instant, monkeypatch):
+    tree = host.tree()
+    with pytest.raises(RolloutError, match=r"install it first with pachedu\.observability\.release"):
+        go(monkeypatch, FakeSystemd(host), host.params("9.0"))
+    assert host.tree() == tree
+
+
+def test_a_refused_configuration_changes_nothing(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, host.params())
+    tree, calls = host.tree(), list(systemd.calls)
+    script = "grep -v ^a: {config}/main.yml && echo {config}/main.yml: token=opensesame is wrong >&2; exit 1"
+    params = host.params("2.0", after(host), validate=[["true"], ["sh", "-c", script, "{config}/main.yml"]])
+    with pytest.raises(RolloutError) as caught:
+        go(monkeypatch, systemd, params)
+    assert "sh refuses main.yml: exit code 1; nothing was changed; demo 1.0 keeps running" in str(caught.value)
+    assert (host.tree(), systemd.calls) == (tree, calls)
+
+
+def test_validation_sees_the_configuration_as_it_will_be(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, host.params(files=before(host)))
+    (host.config / "mine").mkdir()
+    (host.config / "mine" / "own.yml").write_text("own")
+    (host.config / "gone" / "mine.yml").write_text("mine")
+    script = (
+        "pwd; cat main.yml; cat new/deep/new.yml; cat mine/own.yml; cat gone/mine.yml; ls gone; stat -c %a . mode.yml; "
+        "cat {config}/missing {release} {current}"
+    )
+    with pytest.raises(RolloutError) as caught:
+        go(monkeypatch, systemd, host.params("2.0", after(host), validate=[["sh", "-c", script]]))
+    said = str(caught.value)
+    expected = [
+        f"{host.config}",
+        "a: 2",
+        "token=opensesame",
+        "ownmine",
+        "mine.yml",
+        "750",
+        "600",
+        f"{host.base}/2.0",
+        f"{host.base}/current",
+    ]
+    assert [text for text in expected if text not in said] == []
+    assert "old.yml" not in said
+    assert "rollout-demo-" not in said
+
+
+def test_staging_does_not_write_through_linked_folders(host, instant, monkeypatch, tmp_path):
+    systemd = FakeSystemd(host)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.yml").write_text("mine")
+    host.config.mkdir()
+    (host.config / "rules").symlink_to(elsewhere)
+    files = [host.unit(), {"path": "rules/new.yml", "content": "new\n"}]
+    with pytest.raises(RolloutError, match="new"):
+        go(monkeypatch, systemd, host.params(files=files, validate=[["sh", "-c", "cat rules/new.yml rules/mine.yml; exit 1"]]))
+    assert [path.name for path in elsewhere.iterdir()] == ["mine.yml"]
+
+
+def test_a_slow_check_is_ended(host, instant, monkeypatch):
+    with pytest.raises(RolloutError, match="sleep could not check the configuration: sleep 30 did not end within 1 s"):
+        go(monkeypatch, FakeSystemd(host), host.params(validate=[["sleep", "30"]], validate_timeout=1))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run programs as another user")
+def test_checks_run_as_the_service_user(host, instant, monkeypatch):
+    # A private temporary folder of root's is of no use to the service's user: another one is taken.
+    private = host.root.parent / "private"
+    private.mkdir(mode=0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
+    monkeypatch.setattr(rollout, "STAGING_PARENTS", ("/tmp",))
+    files = [host.unit(), {"path": "main.yml", "content": "a: 1\n", "mode": "0600"}]
+    nobody = pwd.getpwnam("nobody")
+    params = host.params(files=files, user="nobody", group=grp.getgrgid(nobody.pw_gid).gr_name, validate=[["cat", "{config}/main.yml"]])
+    with pytest.raises(RolloutError, match=f"cat refuses main.yml: cat: {host.config}/main.yml: Permission denied"):
+        go(monkeypatch, FakeSystemd(host), params)
+    params["files"][1]["mode"] = "0640"
+    assert go(monkeypatch, FakeSystemd(host), params)["changed"]
+
+
+def test_a_refusal_after_an_interruption_restarts_the_former_state(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, host.params(files=before(host)))
+    former = host.tree()
+    with contextlib.suppress(KilledError), breaking(systemd, 1, KilledError(), steps=(), orders=("restart",)):
+        go(monkeypatch, systemd, host.params("2.0", after(host)))
+    systemd.restart()  # somebody else's restart in the middle: the process has read the new files
+    with pytest.raises(RolloutError, match="false refuses.*put back to 1.0; it is healthy again"):
+        go(monkeypatch, systemd, host.params("2.0", after(host), validate=[["false"]]))
+    assert host.tree() == former
+    assert runs_what_is_there(systemd, host)
+
+
+def test_a_failure_after_an_interruption_brings_the_service_up_again(host, instant, monkeypatch):
+    systemd = FakeSystemd(host, refuse=lambda host: os.readlink(host.base / "current") == "2.0")
+    go(monkeypatch, systemd, host.params(files=before(host)))
+    former = host.tree()
+    with contextlib.suppress(KilledError), breaking(systemd, 1, KilledError(), steps=(), orders=("restart",)):
+        go(monkeypatch, systemd, host.params("2.0", after(host)))
+    # It was up before the interrupted run, and is not when the next one looks.
+    systemd.state = dataclasses.replace(systemd.state, active_state="failed", sub_state="failed", main_pid=0)
+    with pytest.raises(RolloutError, match="put back to 1.0; it is healthy again"):
+        go(monkeypatch, systemd, host.params("2.0", after(host)))
+    assert host.tree() == former
+    assert systemd.state.running
+
+
+def test_a_full_disk_is_told_with_the_file(host, monkeypatch):
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        rollout.place(host.base / "a.yml", b"a", 0o640, os.geteuid(), os.getegid(), ".rollout-")
+    assert rollout.error_text(caught.value) == f"No space left on device: {host.base}/a.yml"
+    assert not (host.base / "a.yml").exists()
+    assert not list(host.base.glob(".rollout-*"))
+
+
+def test_staging_folders_of_killed_runs_are_removed(host, instant, monkeypatch, tmp_path):
+    temporary = tmp_path / "temporary"
+    left, other = (
+        temporary / (rollout.staging_prefix(str(host.base)) + "abc"),
+        temporary / (rollout.staging_prefix("/elsewhere/demo") + "abc"),
+    )
+    for folder in (left, other):
+        (folder / "config").mkdir(parents=True)
+    go(monkeypatch, FakeSystemd(host), host.params(), check_mode=True)
+    assert left.exists()
+    go(monkeypatch, FakeSystemd(host), host.params())
+    assert list(temporary.iterdir()) == [other]
+
+
+def test_a_journal_that_cannot_be_read_is_not_guessed_at(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, host.params())
+    (host.base / ".rollout").mkdir()
+    (host.base / ".rollout" / "pending.json").write_text("{")
+    with pytest.raises(RolloutError, match="pending.json of an interrupted rollout cannot be understood"):
+        go(monkeypatch, systemd, host.params("2.0"))
+
+
+def test_a_second_run_waits_for_the_first_and_gives_up_with_the_name_of_the_lock(host, instant, monkeypatch):
+    monkeypatch.setattr(rollout, "LOCK_WAIT", 0.2)
+    monkeypatch.setattr(rollout, "POLL", 0.05)
+    with (host.base / ".rollout.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        for check_mode in (False, True):
+            with pytest.raises(RolloutError, match=r"another rollout has held .*/\.rollout\.lock"):
+                go(monkeypatch, FakeSystemd(host), host.params(), check_mode)
+    assert go(monkeypatch, FakeSystemd(host), host.params())["changed"]
+
+
+class Clock:
+    """Time that passes only while it is slept."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+UP = UnitState("loaded", "active", "running", "success", 40, 0, "enabled", "aa")
+HEALTH = {"url": "https://localhost/ready", "ca_path": None, "status": [200], "timeout": 10, "settle": 2}
+
+
+def watching(states, answers):
+    """A watch over lists of unit states and answers, of which the last one lasts."""
+
+    class Unit:
+        unit = "demo.service"
+
+        @staticmethod
+        def show():
+            return states.pop(0) if len(states) > 1 else states[0]
+
+        @staticmethod
+        def reload():
+            pass
+
+    def ask(_url, **options):
+        assert options["use_proxy"] is False
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return Response(answer, {}, b"") if isinstance(answer, int) else Response(200, {}, answer.encode())
+
+    clock = Clock()
+    watch = rollout.Watch(Unit(), {"username": "x", "password": "y"}, ask, clock.sleep, clock)
+    watch.first = UP
+    return watch, clock
+
+
+@pytest.mark.parametrize(
+    ("answers", "settle", "waited"),
+    [([200], False, 0), ([200], True, 2), ([503, 503, 200], False, 1), ([HttpError("refused"), 200], True, 2.5)],
+)
+def test_waiting_for_a_good_answer(answers, settle, waited):
+    watch, clock = watching([UP], answers)
+    watch.wait(HEALTH, settle)
+    assert watch.waited == clock.now == waited
+
+
+def test_waiting_ends_with_the_last_answer():
+    watch, clock = watching([UP], [503])
+    with pytest.raises(RolloutError, match="demo.service was not well within 10 s at https://localhost/ready: it answered 503"):
+        watch.wait(HEALTH, True)
+    assert 10 <= clock.now <= 11
+
+
+@pytest.mark.parametrize("change", [{"active_state": "failed"}, {"restarts": 1}, {"invocation_id": "bb"}, {"main_pid": 41}])
+def test_a_service_that_ended_is_not_waited_for(change):
+    watch, clock = watching([UP, UnitState(**{**UP.__dict__, **change})], [503])
+    with pytest.raises(RolloutError):
+        watch.wait(HEALTH, True)
+    assert clock.now <= 1
+
+
+def test_a_service_that_ends_while_it_settles_is_not_well():
+    watch, _clock = watching([UP, UP, UnitState(**{**UP.__dict__, "main_pid": 41})], [200])
+    with pytest.raises(RolloutError, match="main process from 40 to 41"):
+        watch.wait(HEALTH, True)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_login_that_was_put_back_counts_as_an_answer(status):
+    watch, _clock = watching([UP], [status])
+    watch.wait(HEALTH, False, login_may_differ=True)
+    with pytest.raises(RolloutError, match=f"answered {status}"):
+        watch.wait(HEALTH, False)
+
+
+def reading(stamp, success):
+    return f"demo_reload_success_timestamp_seconds {stamp}\ndemo_reload_successful {success}\n"
+
+
+RELOAD = {"url": "https://localhost/metrics", "prefix": "demo_reload"}
+
+
+class ReloadPlan:
+    action = "reload"
+    needs_validation = True
+
+
+@pytest.mark.parametrize(
+    ("readings", "problem"),
+    [
+        ([reading(100, 1), reading(100, 1), reading(101, 1)], ""),
+        ([reading(100, 0), reading(100, 0), reading(101, 1)], ""),
+        ([reading(100, 1), HttpError("busy"), reading(101, 1)], ""),
+        ([reading(100, 1), reading(100, 0)], "refused the new configuration at its reload"),
+        ([reading(100, 1)], "did not confirm its reload within 10 s"),
+        (["nothing"], "has no demo_reload_success_timestamp_seconds"),
+    ],
+)
+def test_a_reload_is_proven_by_its_metrics(readings, problem):
+    watch, _clock = watching([UP], readings)
+    if problem:
+        with pytest.raises(RolloutError, match=problem):
+            watch.act(ReloadPlan, UP, HEALTH, RELOAD)
+    else:
+        watch.act(ReloadPlan, UP, HEALTH, RELOAD)
+
+
+# A service: it answers on a port, says which release and configuration it runs, and misbehaves as its configuration tells it.
+SERVER = """#!{python}
+import json, os, signal, sys, threading, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+path = sys.argv[1]
+release = os.path.basename(os.path.dirname(os.path.realpath(sys.argv[0])))
+started = time.monotonic()
+stamp = [round(time.time()), 1]
+config = json.load(open(path))
+print("starting", release, flush=True)
+if release in config.get("dies_at_once", []):
+    sys.exit("cannot start " + release)
+
+def reload(*_arguments):
+    global config
+    new = json.load(open(path))
+    if new.get("refused"):
+        stamp[1] = 0
+    else:
+        config = new
+        stamp[:] = [time.time(), 1]
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+    def do_GET(self):
+        status, text = 200, ""
+        if self.path == "/metrics":
+            text = "demo_reload_success_timestamp_seconds %r\\ndemo_reload_successful %d\\n" % tuple(stamp)
+        elif self.path == "/ready":
+            status = 503 if config.get("never_ready") or time.monotonic() - started < config.get("delay", 0) else 200
+        else:
+            text = json.dumps({{"release": release, "greeting": config.get("greeting")}})
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+signal.signal(signal.SIGHUP, reload)
+if release in config.get("dies_later", []):
+    threading.Timer(config["life"], lambda: os._exit(3)).start()
+class Server(HTTPServer):
+    allow_reuse_address = True
+Server(("127.0.0.1", config["port"]), Handler).serve_forever()
+"""
+
+# A stand-in for systemctl with one unit: like systemd it runs what it has read of the unit file at the last daemon-reload, gives each
+# start an invocation of its own, and starts a process again that has ended. It looks after its process whenever it is asked something.
+SYSTEMCTL = """#!{python}
+import fcntl, json, os, signal, subprocess, sys, time, uuid
+from pathlib import Path
+
+top = Path(__file__).resolve().parent.parent
+unit_file = top / "units" / "demo.service"
+lock = open(top / "lock", "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+store = top / "state.json"
+fresh = dict(loaded=None, enabled=False, active="inactive", sub="dead", result="success", pid=0)
+fresh.update(restarts=0, invocation="", status=0, ended=0)
+s = json.loads(store.read_text()) if store.exists() else fresh
+
+def alive(pid):
+    try:
+        return Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+def read():
+    s["loaded"] = unit_file.read_text() if unit_file.exists() else None
+
+def launch():
+    command = s["loaded"].split("ExecStart=")[1].splitlines()[0].split()
+    log = open(top / "journal", "a")
+    read_end, write_end = os.pipe()
+    if os.fork() == 0:
+        try:
+            pid = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True).pid
+        except OSError:
+            pid = 0
+        os.write(write_end, str(pid).encode())
+        os._exit(0)
+    os.wait()
+    pid = int(os.read(read_end, 20))
+    s.update(active="active", sub="running", result="success", pid=pid, invocation=uuid.uuid4().hex, status=0)
+    if not pid:
+        s.update(active="activating", sub="auto-restart", result="exit-code", status=203, ended=time.time())
+    return pid
+
+def end():
+    if s["pid"] and alive(s["pid"]):
+        os.kill(s["pid"], signal.SIGKILL)
+        while alive(s["pid"]):
+            time.sleep(0.01)
+    s.update(active="inactive", sub="dead", result="success", pid=0)
+
+def look_after():
+    if s["loaded"] is None and unit_file.exists():
+        read()
+    if s["active"] == "active" and not alive(s["pid"]):
+        s.update(active="activating", sub="auto-restart", result="exit-code", pid=0, status=1, ended=time.time())
+    if s["sub"] == "auto-restart" and time.time() - s["ended"] > 0.7:
+        s["restarts"] += 1
+        launch()
+
+def main(verb):
+    with open(top / "calls", "a") as calls:
+        print(verb, file=calls)
+    look_after()
+    if verb == "show":
+        known = s["loaded"] is not None or s["active"] != "inactive"
+        names = dict(LoadState="loaded" if known else "not-found", ActiveState=s["active"], SubState=s["sub"], Result=s["result"])
+        names.update(MainPID=s["pid"], NRestarts=s["restarts"], InvocationID=s["invocation"], ExecMainStatus=s["status"])
+        names["UnitFileState"] = ("enabled" if s["enabled"] else "disabled") if unit_file.exists() else ""
+        print("".join("%s=%s\\n" % item for item in names.items()), end="")
+    elif verb == "daemon-reload":
+        read()
+    elif verb in ("enable", "disable"):
+        s["enabled"] = verb == "enable"
+    elif verb == "stop":
+        end()
+    elif verb in ("start", "restart"):
+        if s["loaded"] is None:
+            return "Unit demo.service not found."
+        if verb == "restart":
+            end()
+        if s["active"] != "active":
+            s["restarts"] = 0
+            if not launch():
+                return "Job for demo.service failed because the control process exited with error code."
+    elif verb == "reload":
+        if s["active"] != "active":
+            return "Job for demo.service failed."
+        os.kill(s["pid"], signal.SIGHUP)
+
+error = main(sys.argv[1])
+temporary = store.with_suffix(".new")
+temporary.write_text(json.dumps(s))
+temporary.replace(store)
+if error:
+    sys.exit(error)
+"""
+
+JOURNALCTL = """#!/bin/sh
+tail -n 20 "$(dirname "$0")/../journal"
+"""
+
+ANALYZE = """#!{python}
+import sys
+text = open(sys.argv[-1]).read()
+program = text.split("ExecStart=")[1].split()[0]
+for line in text.splitlines():
+    if line.startswith("Bogus"):
+        sys.exit("%s: Unknown key name 'Bogus' in section 'Service', ignoring." % sys.argv[-1])
+try:
+    open(program)
+except OSError:
+    sys.exit("Command %s is not executable: No such file or directory" % program)
+"""
+
+CHECK = """#!{python}
+import json, os, sys
+if not os.path.exists(os.path.join(os.path.dirname(sys.argv[1]), "extra.json")):
+    print("extra.json is not beside it", file=sys.stderr)
+    sys.exit(1)
+json.load(open(sys.argv[1]))
+"""
+
+
+class RealHost(Host):
+    """A host with the stand-in and real processes."""
+
+    def __init__(self, top):
+        super().__init__(top)
+        self.top = top
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        bin_folder = top / "bin"
+        bin_folder.mkdir()
+        programs = {"systemctl": SYSTEMCTL, "journalctl": JOURNALCTL, "systemd-analyze": ANALYZE}
+        for name, text in programs.items():
+            self.program(bin_folder / name, text)
+        for version in ("1.0", "2.0"):
+            self.program(self.base / version / "server", SERVER)
+            self.program(self.base / version / "check", CHECK)
+        self.temporary = top / "temporary"
+        self.temporary.mkdir()
+
+    @staticmethod
+    def program(path, text):
+        path.write_text(text.replace("{python}", sys.executable).replace("{{", "{").replace("}}", "}").replace("\\\\n", "\\n"))
+        path.chmod(0o755)
+
+    def wanted(self, version="1.0", unit="unit", settings=None, **changes):
+        content = json.dumps({"port": self.port, "greeting": version, **(settings or {})})
+        files = [
+            self.unit(unit),
+            {"path": "main.yml", "content": content, "on_change": "reload"},
+            {"path": "extra.json", "secret_content": "opensesame", "on_change": "none"},
+        ]
+        params = self.params(version, files, validate=[["{release}/check", "{config}/main.yml"]])
+        address = f"http://127.0.0.1:{self.port}"
+        params["health"].update(url=f"{address}/ready", settle=1, timeout=30, username="x", password="opensesame")
+        params["reload_metric"] = {"url": f"{address}/metrics", "prefix": "demo_reload"}
+        params["health"].update(changes.pop("health", {}))
+        return {**params, **changes}
+
+    def start(self, params, check_mode=False):
+        given = json.loads(json.dumps(params))
+        given["files"] = [{key: value for key, value in item.items() if value is not None} for item in given["files"]]
+        given["health"] = {key: value for key, value in given["health"].items() if value is not None}
+        given.update(_ansible_check_mode=check_mode, _ansible_diff=True)
+        environment = {
+            "PATH": f"{self.top}/bin:{os.environ['PATH']}",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "TMPDIR": str(self.temporary),
+            "HOME": str(self.temporary),
+        }
+        process = subprocess.Popen(
+            [sys.executable, rollout.__file__],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": given}))
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def run(self, params, check_mode=False):
+        output, errors = self.start(params, check_mode).communicate(timeout=150)
+        assert output.strip().startswith("{"), errors
+        return json.loads(output)
+
+    def says(self):
+        return json.loads(rollout.request(f"http://127.0.0.1:{self.port}/", use_proxy=False).body)
+
+    def pid(self):
+        return json.loads((self.top / "state.json").read_text())["pid"]
+
+    def calls(self):
+        return [line for line in (self.top / "calls").read_text().split() if line != "show"]
+
+    def stop(self):
+        state = self.top / "state.json"
+        if state.exists():
+            subprocess.run([str(self.top / "bin" / "systemctl"), "stop", "demo.service"], check=True)
+
+
+@pytest.fixture
+def real(tmp_path):
+    host = RealHost(tmp_path)
+    yield host
+    host.stop()
+
+
+def test_real_first_second_and_changed_run(real):
+    tree = real.tree()
+    told = real.run(real.wanted(), check_mode=True)
+    assert (told["changed"], told["action"], real.tree()) == (True, "started", tree)
+    assert told["validated"][0].startswith("systemd-analyze verify")
+
+    result = real.run(real.wanted())
+    assert (result.get("action"), result.get("msg")) == ("started", None)
+    assert result["validated"] == [
+        f"systemd-analyze verify {real.units}/demo.service",
+        f"{real.base}/1.0/check {real.config}/main.yml",
+    ]
+    assert real.says() == {"release": "1.0", "greeting": "1.0"}
+    tree, calls, pid = real.tree(), (real.top / "calls").read_text(), real.pid()
+
+    result = real.run(real.wanted())
+    assert (result["changed"], result["validated"], result["waited"], real.tree()) == (False, [], 0.0, tree)
+    assert (real.top / "calls").read_text() == calls + "show\n", "an unchanged run asks systemd one thing"
+
+    told = real.run(real.wanted(settings={"greeting": "changed"}), check_mode=True)
+    assert (told["action"], real.tree()) == ("reloaded", tree)
+    result = real.run(real.wanted(settings={"greeting": "changed"}))
+    assert (result.get("action"), result.get("msg"), real.pid()) == ("reloaded", None, pid)
+    assert real.says() == {"release": "1.0", "greeting": "changed"}
+
+    result = real.run(real.wanted("2.0", unit="other"))
+    assert (result["action"], result["version"]) == ("restarted", {"before": "1.0", "after": "2.0"})
+    assert "opensesame" not in json.dumps(result)
+    assert real.says() == {"release": "2.0", "greeting": "2.0"}
+    assert real.pid() != pid
+    assert not list(real.temporary.glob("rollout-*"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "health", "message", "at_most"),
+    [
+        ({"dies_at_once": ["2.0"]}, {"timeout": 120}, "ended by itself", 60),
+        ({"dies_later": ["2.0"], "life": 0.8}, {"timeout": 120, "settle": 3}, "ended by itself", 60),
+        ({"never_ready": True}, {"timeout": 2}, "was not well within 2 s at http://127.0.0.1:.*it answered 503", 60),
+    ],
+)
+def test_real_release_that_is_not_well(real, settings, health, message, at_most):
+    assert real.run(real.wanted())["action"] == "started"
+    tree, started = real.tree(), time.monotonic()
+    result = real.run(real.wanted("2.0", unit="other", settings=settings, health=health))
+    # Far below the timeout, on a busy machine too: a service that has ended is not waited for.
+    assert time.monotonic() - started < at_most
+    assert (result["failed"], result["rolled_back"], result["healthy_again"]) == (True, True, True)
+    assert re.search(message + ".*put back to 1.0; it is healthy again", result["msg"]), result["msg"]
+    assert any("starting 2.0" in line for line in result["journal"])
+    assert real.tree() == tree
+    assert real.says() == {"release": "1.0", "greeting": "1.0"}
+    assert not real.run(real.wanted())["changed"]
+
+
+def test_real_first_release_that_is_not_well_leaves_nothing(real):
+    tree = real.tree()
+    result = real.run(real.wanted(settings={"dies_at_once": ["1.0"]}))
+    assert (result["rolled_back"], result["healthy_again"]) == (True, False)
+    assert "nothing is left of it" in result["msg"]
+    assert any("cannot start 1.0" in line for line in result["journal"])
+    assert real.tree() == tree
+    assert real.pid() == 0
+    assert real.run(real.wanted())["action"] == "started"
+
+
+def test_real_reload_that_is_refused(real):
+    real.run(real.wanted())
+    tree = real.tree()
+    result = real.run(real.wanted(settings={"refused": True}))
+    assert "refused the new configuration at its reload" in result["msg"]
+    assert result["healthy_again"]
+    assert real.tree() == tree
+    assert real.says() == {"release": "1.0", "greeting": "1.0"}
+
+
+def test_real_refusals_before_the_switch(real):
+    real.run(real.wanted())
+    tree, calls = real.tree(), real.calls()
+    params = real.wanted("2.0")
+    params["files"][1]["content"] = "{"
+    result = real.run(params)
+    assert result["msg"].startswith("check refuses main.yml: Traceback")
+    assert result["msg"].endswith("nothing was changed; demo 1.0 keeps running")
+    params = real.wanted("2.0")
+    params["files"][0]["content"] += "Bogus=yes\n"
+    result = real.run(params)
+    assert f"systemd-analyze refuses demo.service: {real.units}/demo.service: Unknown key name" in result["msg"]
+    result = real.run(real.wanted("9.0"))
+    assert "install it first with pachedu.observability.release" in result["msg"]
+    assert (real.tree(), real.calls()) == (tree, calls)
+
+
+def test_real_kills_at_random_times(real):
+    """The later run always brings the wanted state, whatever the killed one has left."""
+    assert real.run(real.wanted(health={"settle": 0}))["action"] == "started"
+    started = time.monotonic()
+    assert real.run(real.wanted("2.0", unit="timing", health={"settle": 0}))["action"] == "restarted"
+    duration = time.monotonic() - started
+    generator = random.Random(11)
+    interrupted = 0
+    for number in range(8):
+        version = "1.0" if number % 2 == 0 else "2.0"
+        process = real.start(real.wanted(version, unit=f"kill {number}", health={"settle": 0}))
+        # The first part of the time is spent on starting Python.
+        time.sleep(duration * generator.uniform(0.35, 0.95))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        result = real.run(real.wanted(version, unit=f"kill {number}", health={"settle": 0}))
+        assert "msg" not in result, result
+        interrupted += result["interrupted"]
+        assert real.says() == {"release": version, "greeting": version}
+        assert not [path for path in real.tree() if "/.rollout" in path]
+        assert not list(real.temporary.glob("rollout-*"))
+        assert not real.run(real.wanted(version, unit=f"kill {number}", health={"settle": 0}))["changed"]
+    assert interrupted, "no kill came between the first change and the end"
+
+
+def test_real_runs_at_the_same_time_do_not_interleave(real):
+    processes = [real.start(real.wanted(version, unit=version, health={"settle": 0})) for version in ("1.0", "2.0", "1.0")]
+    results = [json.loads(process.communicate(timeout=150)[0]) for process in processes]
+    assert not [result for result in results if "msg" in result]
+    assert not [result for result in results if result["interrupted"]]
+    final = (real.base / "current").readlink().name
+    assert real.says() == {"release": final, "greeting": final}
+
+
+def test_real_bad_options_name_the_option(real):
+    both = real.wanted()
+    both["files"][1]["secret_content"] = "opensesame"
+    assert "mutually exclusive" in real.run(both)["msg"]
+    outside = real.wanted()
+    outside["files"][1]["path"] = "../main.yml"
+    assert "'../main.yml' has '..' in it" in real.run(outside)["msg"]
