@@ -62,7 +62,8 @@ class Stage:
     def run(self, command: list[str], cwd: Path = ROOT, env: dict[str, str] | None = None) -> tuple[int, str]:
         """Run a command; its output is shown as it comes, kept in the log, and returned."""
         self.write(f"$ {shlex.join(command)}\n")
-        environment = {**ansible_environment(), **(env or {})}
+        own_caches = {"RUFF_CACHE_DIR": str(CACHE / "ruff"), "HYPOTHESIS_STORAGE_DIRECTORY": str(CACHE / "hypothesis")}
+        environment = {**ansible_environment(), **own_caches, **(env or {})}
         try:
             process = subprocess.Popen(
                 command,
@@ -154,7 +155,7 @@ def lint(stage: Stage) -> None:
 
 
 def unit(stage: Stage) -> None:
-    code, text = stage.run([sys.executable, "-m", "pytest", "-q", "--color=no", "tests/unit"])
+    code, text = stage.run([sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "tests/unit"])
     passed, failed = pytest_counts(text)
     stage.ok(passed)
     if failed or code:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, the pachedu.observability contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -51,7 +50,7 @@ def problems(role, defaults, options):
             yield f"{name}: the specification does not state the default {value!r}"
         elif option["default"] != value:
             yield f"{name}: the specification states {option['default']!r}, the role has {value!r}"
-        if type(value) is not TYPES[option.get("type", "str")]:
+        if not isinstance(value, TYPES[option.get("type", "str")]) or (isinstance(value, bool) and option["type"] != "bool"):
             yield f"{name}: the default {value!r} is no {option.get('type', 'str')}"
 
 

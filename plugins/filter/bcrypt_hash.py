@@ -3,6 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
+import hmac
+
+from ansible.errors import AnsibleFilterError
+
+try:
+    import bcrypt
+except ImportError:
+    bcrypt = None
+
 DOCUMENTATION = r"""
 name: bcrypt_hash
 short_description: A bcrypt hash that is the same for the same password
@@ -58,18 +70,6 @@ _value:
   description: The hash, 60 characters.
   type: str
 """
-
-import base64
-import functools
-import hashlib
-import hmac
-
-from ansible.errors import AnsibleFilterError
-
-try:
-    import bcrypt
-except ImportError:
-    bcrypt = None
 
 _COSTS = (10, 15)
 _PREFIXES = ("2a", "2b", "2y")

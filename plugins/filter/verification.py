@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 from ansible.errors import AnsibleFilterError
 
 COLUMNS = ("component", "host", "version", "address", "check", "status", "detail")
-# Cells of a component's first row are not repeated below it.
-GROUPED = ("component", "host", "version", "address")
+OVERVIEW = ("component", "host", "version", "address", "health")
+CHECKS = ("component", "host", "check", "status", "detail")
 WIDEST = {"component": 20, "host": 32, "version": 16, "address": 40, "check": 28, "status": 6}
 NARROWEST_DETAIL = 30
 GAP = "  "
@@ -68,33 +68,47 @@ def shown(row, column):
     return text if widest is None or len(text) <= widest else text[: widest - 3] + "..."
 
 
+def aligned(columns, cells, width):
+    """Lines of a table; the last column goes on below where it is too long."""
+    *fixed, last = columns
+    head = {column: column.upper() for column in columns}
+    widths = {column: max(len(cell[column]) for cell in [head, *cells]) for column in fixed}
+    left = max(NARROWEST_DETAIL, width - sum(widths.values()) - len(GAP) * len(widths))
+    lines = []
+    for cell in [head, *cells]:
+        first, *others = textwrap.wrap(cell[last], left) or [""]
+        lines.append((GAP.join(cell[column].ljust(widths[column]) for column in fixed) + GAP + first).rstrip())
+        lines += [" " * (sum(widths.values()) + len(GAP) * len(fixed)) + other for other in others]
+    return lines
+
+
+def health(rows):
+    """How one component is, in a few words."""
+    counts = summary(rows)
+    if counts["fail"]:
+        return f"{counts['fail']} of {len(rows)} checks FAILED"
+    notes = [f"{counts[status]} {words}" for status, words in (("warn", "to look at"), ("skip", "not checked")) if counts[status]]
+    return "healthy" + (f" ({', '.join(notes)})" if notes else "")
+
+
 def verification_table(rows, width=140):
-    """The lines of the table; details that are too long go on below."""
+    """The lines of two tables: how each component is, and every check with its detail."""
     rows = checked(rows)
     if not rows:
         return ["Nothing was verified."]
-    cells = [{column: shown(row, column) for column in COLUMNS} for row in rows]
-    head = {column: column.upper() for column in COLUMNS}
-    widths = {column: max(len(cell[column]) for cell in [head, *cells]) for column in COLUMNS if column != "detail"}
-    left = max(NARROWEST_DETAIL, width - sum(widths.values()) - len(GAP) * len(widths))
-
-    def line(cell, detail):
-        return (GAP.join([cell[column].ljust(widths[column]) for column in widths]) + GAP + detail).rstrip()
-
-    lines = [line(head, head["detail"])]
-    before = None
-    for row, cell in zip(rows, cells):
-        group = (row["component"], row["host"])
-        if group == before:
-            cell = {**cell, **dict.fromkeys(GROUPED, "")}
-        before = group
-        details = textwrap.wrap(cell["detail"], left) or [""]
-        lines.append(line(cell, details[0]))
-        lines += [line(dict.fromkeys(COLUMNS, ""), detail) for detail in details[1:]]
+    groups = {}
+    for row in rows:
+        groups.setdefault((row["component"], row["host"]), []).append(row)
+    overview, checks = [], []
+    for own in groups.values():
+        first = {column: shown(own[0], column) for column in OVERVIEW[:-1]}
+        overview.append({**first, "health": health(own)})
+        for number, row in enumerate(own):
+            cell = {column: shown(row, column) for column in CHECKS}
+            checks.append({**cell, "component": "", "host": ""} if number else cell)
     counts = summary(rows)
-    lines.append("")
-    lines.append(f"{len(rows)} checks: {counts['ok']} ok, {counts['warn']} warn, {counts['fail']} FAIL, {counts['skip']} skip")
-    return lines
+    total = f"{len(rows)} checks: {counts['ok']} ok, {counts['warn']} warn, {counts['fail']} FAIL, {counts['skip']} skip"
+    return [*aligned(OVERVIEW, overview, width), "", *aligned(CHECKS, checks, width), "", total]
 
 
 def verification_failures(rows):

@@ -374,6 +374,9 @@ def bring(params, base, output):
         releases.check_space(base, length, http.file_name(address))
         hashers[:] = [digest.Hasher()]
 
+    def feed(chunk):
+        hashers[0].update(chunk)
+
     if not http.is_url(address):
         start(local_length(address))
         copy(address, output, hashers[0])
@@ -386,7 +389,7 @@ def bring(params, base, output):
             ca_path=params["ca_path"],
             timeout=params["timeout"],
             on_start=start,
-            on_chunk=lambda chunk: hashers[0].update(chunk),
+            on_chunk=feed,
         )
     except http.HttpError as exc:
         raise explain("archive", params, exc) from exc

@@ -33,7 +33,7 @@ class SecretError(Exception):
 
 
 def secrets_directory(given, inventory_dir):
-    """The secrets folder: the one given, else `secrets` beside the inventory."""
+    """The secrets folder: the one given, else `.secrets` beside the inventory."""
     directory = Path(given).expanduser() if given else Path(inventory_dir or "", ".secrets")
     if not directory.is_absolute():
         raise SecretError(

@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("name")
     made.add_argument("--image", default="debian13", choices=list(images.DEBIANS))
     made.add_argument("--publish", type=int, action="append", default=[], metavar="PORT", help="a port to reach on 127.0.0.1 too")
-    made = command("stop", lambda options: host.stop(options.name), "remove a test host and its disk")
+    made = command("stop", _stop, "remove a test host and its disk")
     made.add_argument("name")
     command("list", _list, "list the test hosts")
     command("demo", _demo, f"deploy to the test host {DEMO} and prove that it works")
@@ -79,7 +79,13 @@ def _start(options: argparse.Namespace) -> None:
     host.start(options.name, options.image, tuple(options.publish))
 
 
+def _stop(options: argparse.Namespace) -> None:
+    engine.ensure()
+    host.stop(options.name)
+
+
 def _list(options: argparse.Namespace) -> None:
+    engine.ensure()
     found = host.hosts()
     for one in found:
         say("  ".join((one["name"].ljust(24), one["state"].ljust(8), one["address"].ljust(15), one["image"])))
@@ -124,6 +130,11 @@ def _clean_cache(options: argparse.Namespace) -> None:
             raise LabError(f"Test hosts use the cache: {', '.join(running)}. Remove them first: python -m tests.lab stop NAME")
         for image in images.DEBIANS.values():
             run(["docker", "image", "rm", image.tag], check=False)
+    mounted = [folder.name for folder in host.VOLUMES.glob("*") if folder.is_mount()]
+    if mounted:
+        raise LabError(
+            f"Disks of test hosts are mounted in the cache: {', '.join(mounted)}. Remove them first: python -m tests.lab stop NAME"
+        )
     if CACHE.exists():
         run(["chmod", "-R", "u+w", str(CACHE)], check=False)
         shutil.rmtree(CACHE)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
 from types import SimpleNamespace
 
@@ -56,6 +57,8 @@ def make_top(folder):
     (folder / "tool").chmod(0o700)
     (folder / "conf" / "tool.yml").write_text("a: 1\n")
     (folder / "conf" / "tool.yml").chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(folder / "tool", 1234, 1234)  # root's own files would hide that the owner is set
     return folder
 
 

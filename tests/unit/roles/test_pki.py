@@ -70,7 +70,7 @@ class Site:
 
     def __init__(self, folder):
         self.folder = folder
-        self.secrets = folder / "secrets"
+        self.secrets = folder / ".secrets"
         self.pki = self.secrets / "pki"
 
     def run(self, *arguments):
@@ -82,7 +82,7 @@ class Site:
             "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
             "ANSIBLE_HOME": str(self.folder / "home"),
         }
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=180)
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=180, check=False)
         output = done.stdout + done.stderr
         assert done.returncode == 0, output
         answer = json.loads(done.stdout[done.stdout.index("{\n") :])

@@ -55,11 +55,19 @@ def test_rows_that_no_report_could_show_are_refused(rows):
             report(rows)
 
 
-def test_table_is_aligned_and_says_each_group_once():
+def test_table_begins_with_how_each_component_is():
     lines = verification.verification_table(ROWS)
+    assert lines[0].split() == ["COMPONENT", "HOST", "VERSION", "ADDRESS", "HEALTH"]
+    assert lines[1].split() == ["prometheus", "one", "3.16.0", "https://one:9090", "healthy", "(1", "to", "look", "at)"]
+    assert [line.split("  ")[-1] for line in lines[2:4]] == ["1 of 1 checks FAILED", "healthy (1 not checked)"]
+    assert lines[4] == ""
+
+
+def test_table_has_every_check_and_says_each_group_once():
+    lines = verification.verification_table(ROWS)[5:]
     head = lines[0]
-    assert head.split() == ["COMPONENT", "HOST", "VERSION", "ADDRESS", "CHECK", "STATUS", "DETAIL"]
-    assert lines[1].split() == ["prometheus", "one", "3.16.0", "https://one:9090", "release", "ok", "HTTP", "200"]
+    assert head.split() == ["COMPONENT", "HOST", "CHECK", "STATUS", "DETAIL"]
+    assert lines[1].split() == ["prometheus", "one", "release", "ok", "HTTP", "200"]
     assert lines[2].startswith(" " * head.index("CHECK") + "targets pachedu-api")
     for line, status in ((lines[1], "ok"), (lines[2], "warn")):
         assert line[head.index("STATUS") :].split()[0] == status
@@ -68,8 +76,8 @@ def test_table_is_aligned_and_says_each_group_once():
 
 
 def test_table_keeps_to_its_width_and_loses_no_word():
-    lines = verification.verification_table(ROWS)
-    assert max(map(len, lines)) <= 140
+    lines = verification.verification_table(ROWS, width=100)
+    assert max(map(len, lines)) <= 100
     assert sum(line.count("api:5000:") for line in lines) == 5
     assert all(line == line.rstrip() for line in lines)
 
@@ -88,7 +96,7 @@ def test_table_without_rows():
 
 def test_line_ends_in_details_do_not_break_the_table():
     lines = verification.verification_table([row(detail="one\ntwo\r\n\tthree\x1b[31m")])
-    assert "one two three [31m" in lines[1]
+    assert "one two three [31m" in lines[4]
 
 
 def test_failures_name_component_host_and_check():

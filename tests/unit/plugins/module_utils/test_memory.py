@@ -124,9 +124,9 @@ def test_a_plan_never_overcommits_and_wastes_nothing(host_mb, components):
         assert memory.floor_mb(name, components[name]) <= size <= memory.NEEDS[name].maximum
     if plan["free_mb"]:
         assert all(size == memory.NEEDS[name].maximum for name, size in sizes.items())
-    for settings in plan["components"].values():
-        runtime = next(settings[key] for key in set(memory.RUNTIME_KEYS.values()) if key in settings)
-        assert 0 < runtime < settings["memory_high_mb"] < settings["memory_max_mb"]
+    for limits in plan["components"].values():
+        runtime = next(limits[key] for key in set(memory.RUNTIME_KEYS.values()) if key in limits)
+        assert 0 < runtime < limits["memory_high_mb"] < limits["memory_max_mb"]
 
 
 @settings(deadline=None)

@@ -234,7 +234,7 @@ def test_a_vault_file_is_decrypted_and_may_be_seen_by_others(tmp_path):
     path = put(tmp_path / "x", encrypted("the value\n"), 0o644)
     value = secrets.read(path, lambda name: secrets.vault_text(loader_with(PASSWORD), name))
     assert value == "the value"
-    assert type(value) is str
+    assert value.__class__ is str
 
 
 @pytest.mark.parametrize("password", [None, b"wrong"])
