@@ -108,7 +108,7 @@ def run(playbook, hosts, mirror, environment):
 
 def ours(folder, mirror, environment):
     hosts = inventory(folder, {"observability_artifact_source": mirror.url, **{f"{c}_version": v for c, v in COMPONENTS.items()}})
-    return [run(ROOT / "site.yml", hosts, mirror, environment) for _ in range(2)]
+    return [run(ROOT / "site.yml", hosts, mirror, environment) for attempt in range(2)]
 
 
 def peer(folder, mirror, environment):
@@ -121,7 +121,7 @@ def peer(folder, mirror, environment):
     path = os.environ["PEER_COLLECTIONS"] + ":" + environment["ANSIBLE_COLLECTIONS_PATH"]
     hosts = inventory(folder, variables)
     playbook = ROOT / "benchmarks" / "peer.yml"
-    return [run(playbook, hosts, mirror, {**environment, "ANSIBLE_COLLECTIONS_PATH": path}) for _ in range(2)]
+    return [run(playbook, hosts, mirror, {**environment, "ANSIBLE_COLLECTIONS_PATH": path}) for attempt in range(2)]
 
 
 def median(values):

@@ -155,7 +155,9 @@ def lint(stage: Stage) -> None:
 
 
 def unit(stage: Stage) -> None:
-    code, text = stage.run([sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "tests/unit"])
+    code, text = stage.run(
+        [sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-n", "auto", "--dist", "loadfile", "tests/unit"]
+    )
     passed, failed = pytest_counts(text)
     stage.ok(passed)
     if failed or code:
@@ -272,12 +274,15 @@ def molecule(stage: Stage) -> None:
     for number, name in enumerate(wanted, 1):
         started = time.monotonic()
         stage.write(f"-- scenario {name} ({number} of {len(wanted)})\n")
-        code = stage.run(["molecule", "test", "-s", name], env={"PY_COLORS": "0", "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1"})[0]
+        colourless = {"PY_COLORS": "0", "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1"}
+        code, output = stage.run(["molecule", "test", "-s", name], env=colourless)
+        passed, failed = pytest_counts(output)
         stage.write(f"-- scenario {name}: {'passed' if code == 0 else 'FAILED'}, {elapsed(time.monotonic() - started)}\n")
+        stage.ok(passed)
         if code == 0:
-            stage.ok()
+            stage.ok()  # the scenario itself: check mode, converge and an unchanged second run
         else:
-            stage.bad(name)
+            stage.bad(name, max(1, failed))
 
 
 STAGES = {function.__name__: function for function in (lint, unit, sanity, rules, molecule)}

@@ -48,8 +48,8 @@ class Recorder(release.ActionModule):
     def _make_tmp_path(self):
         self._connection._shell.tmpdir = "/remote/tmp"
 
-    def _transfer_file(self, local, remote):
-        self.transfers.append((local, remote))
+    def _transfer_file(self, local_path, remote_path):
+        self.transfers.append((local_path, remote_path))
 
     def _fixup_perms2(self, paths):
         assert paths == ("/remote/tmp", self.transfers[-1][1])
