@@ -20,7 +20,7 @@ name: bcrypt_hash
 short_description: A bcrypt hash that is the same for the same password
 version_added: 0.1.0
 author:
-  - the pachedu.observability contributors (@pachedu)
+  - The pachedu.observability contributors (@pachedu)
 description:
   - Hashes a password with bcrypt for files that hold logins,
     such as the web configuration of Prometheus or the file realm of Elasticsearch.

@@ -8,7 +8,7 @@ name: certificate
 short_description: The certificate, private key and CA that a component of a host is to be given
 version_added: 0.1.0
 author:
-  - the pachedu.observability contributors (@pachedu)
+  - The pachedu.observability contributors (@pachedu)
 description:
   - Returns what the role C(pachedu.observability.pki) made for a component of a host, as text to be written to that host.
   - It is an error if one of the files is missing, or if key, certificate and CA do not belong together. The message says to run the role.

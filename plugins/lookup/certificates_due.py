@@ -8,7 +8,7 @@ name: certificates_due
 short_description: Which certificates of a host have to be issued, and why
 version_added: 0.1.0
 author:
-  - the pachedu.observability contributors (@pachedu)
+  - The pachedu.observability contributors (@pachedu)
 description:
   - Judges the certificates that the role C(pachedu.observability.pki) keeps on the controller. It reads files there and writes none.
   - A certificate is due if it or its key is missing, if the two do not belong together, if it is not signed by the present CA,

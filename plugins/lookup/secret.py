@@ -8,7 +8,7 @@ name: secret
 short_description: A secret of the secrets folder on the controller, made once where it is missing
 version_added: 0.1.0
 author:
-  - the pachedu.observability contributors (@pachedu)
+  - The pachedu.observability contributors (@pachedu)
 description:
   - Returns the content of C(<secrets folder>/<name>) without the line break at its end.
   - Where the file is missing, a random value is made and written first.

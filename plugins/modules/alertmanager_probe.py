@@ -48,21 +48,17 @@ options:
       - Seconds to wait for Alertmanager's call. In a cluster a member waits 15 s for each member before it.
     type: float
     default: 60
+extends_documentation_fragment:
+  - pachedu.observability.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return what it would return otherwise.
     support: partial
     details:
       - No alert is sent and no port opened. Only Alertmanager's list of receivers is read.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: none
     details:
       - Nothing is left behind that could be shown.
-  platform:
-    description: Target operating systems this module works on.
-    support: full
-    platforms: posix
 notes:
   - It always says that nothing changed, for the alert is resolved when it ends.
 seealso:

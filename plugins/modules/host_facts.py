@@ -32,22 +32,18 @@ options:
       - Folder of the release store. Only a folder C(<component>/<version>) with the marker C(.release.json) counts as installed.
     type: path
     default: /opt/observability
+extends_documentation_fragment:
+  - pachedu.observability.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return what it would return otherwise.
     support: full
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: none
     details:
       - It changes nothing.
   facts:
     description: Action returns an C(ansible_facts) dictionary that will update existing host facts.
     support: full
-  platform:
-    description: Target operating systems this module works on.
-    support: full
-    platforms: posix
 notes:
   - The process and unit of a listening port can only be told of processes that the module may look into; run it as root to see all.
 """

@@ -44,19 +44,15 @@ options:
       - Seconds to wait for the targets of O(required_jobs). With V(0) it looks once.
     type: float
     default: 60
+extends_documentation_fragment:
+  - pachedu.observability.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return what it would return otherwise.
     support: full
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: none
     details:
       - It changes nothing.
-  platform:
-    description: Target operating systems this module works on.
-    support: full
-    platforms: posix
 seealso:
   - module: pachedu.observability.service_info
   - module: pachedu.observability.alertmanager_probe

@@ -25,9 +25,10 @@ description:
   - In check mode nothing is written and nothing transferred, but the way is proven. The checksum file is read and must have
     the entry, a web server must have the archive (asked by HEAD, or for its first byte where HEAD is refused), and an
     archive that is a file, on the controller or on the host, must have the right digest.
+extends_documentation_fragment:
+  - pachedu.observability.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and predict changes; proves that the archive can be had.
     support: full
   diff_mode:
     description: Shows the installed versions before and after.
@@ -121,7 +122,7 @@ notes:
 seealso:
   - module: pachedu.observability.rollout
 author:
-  - PacheduConnect Observability (@pachedu)
+  - The pachedu.observability contributors (@pachedu)
 """
 
 EXAMPLES = r"""

@@ -25,6 +25,8 @@ notes:
   - References between configuration files have to be relative to be checked before they are in place.
   - Secrets of O(files[].secret_content) and the login of O(health) are hidden in messages, also where a program repeats them.
   - Two rollouts of one service do not run at the same time; the second one waits for up to 300 seconds.
+extends_documentation_fragment:
+  - pachedu.observability.attributes
 attributes:
   check_mode:
     support: full
@@ -39,7 +41,7 @@ attributes:
     platforms: linux
     description: Needs systemd 247 or newer and setpriv of util-linux on the managed host.
 author:
-  - PacheduConnect Observability (@pachedu)
+  - The pachedu.observability contributors (@pachedu)
 options:
   name:
     description: Name of the component; its unit is C(<name>.service) and its releases are below C(<root>/<name>).

@@ -87,19 +87,15 @@ options:
       - A certificate with fewer days left is a failure.
     type: int
     default: 7
+extends_documentation_fragment:
+  - pachedu.observability.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and return what it would return otherwise.
     support: full
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check mode), when in diff mode.
     support: none
     details:
       - It changes nothing.
-  platform:
-    description: Target operating systems this module works on.
-    support: full
-    platforms: posix
 notes:
   - Needs a host with systemd.
   - Page cache that the kernel can drop at once is not counted as memory in use.

@@ -70,14 +70,14 @@ def test_verify_names_what_is_broken(host):
     assert {("alertmanager", "unit"), ("alertmanager", "delivery")} <= failed
 
 
-def test_built_collection_works_from_another_folder(host, tmp_path):
+def test_built_collection_works_from_another_folder(tmp_path):
+    (tmp_path / "ansible.cfg").write_text("")
+    environment = {"ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}
     for command in (
         ["ansible-galaxy", "collection", "build", str(ROOT), "--output-path", str(tmp_path)],
         ["ansible-galaxy", "collection", "install", "--no-deps", "--offline", "-p", "collections", "pachedu-observability-0.1.0.tar.gz"],
     ):
-        subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300, check=True)
-    (tmp_path / "ansible.cfg").write_text("")
-    environment = {"ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}
+        subprocess.run(command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, timeout=300, check=True)
     done = play("pachedu.observability.site", cwd=tmp_path, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " changed=0 " in done.stdout, done.stdout
