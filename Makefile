@@ -35,7 +35,7 @@ molecule: ## Run the scenarios (SCENARIOS="default ssh" chooses)
 	@$(TOOLS) -m tests.run molecule
 
 bench: ## Measure time, steps and requests of a deployment
-	@$(TOOLS) benchmarks/run.py
+	@$(TOOLS) -m benchmarks.run
 
 docs: ## Write the README of each role from its argument specification
 	@$(TOOLS) tools/role_readmes.py

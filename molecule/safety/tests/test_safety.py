@@ -191,7 +191,9 @@ def test_wrong_checksum_installs_nothing(host, mirror):
 
 def kill_when(host, condition, pattern, **variables):
     """Start a run, and kill -9 the module's processes on the host as soon as the condition holds there."""
-    run = subprocess.Popen(command(variables), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # Without pipelining a module is a file, and so its process can be told by its name.
+    environment = {**ENVIRONMENT, "ANSIBLE_PIPELINING": "0"}
+    run = subprocess.Popen(command(variables), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     watcher = f"for i in $(seq 6000); do if {condition}; then pkill -9 -f '{pattern}'; echo killed; exit; fi; sleep 0.01; done"
     try:
         result = host.run(watcher)
