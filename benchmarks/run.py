@@ -14,6 +14,7 @@ import contextlib
 import http.server
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -124,14 +125,10 @@ def peer(folder, mirror, environment):
     return [run(playbook, hosts, mirror, {**environment, "ANSIBLE_COLLECTIONS_PATH": path}) for attempt in range(2)]
 
 
-def median(values):
-    return sorted(values)[len(values) // 2]
-
-
 def row(name, phase, runs):
     first = runs[0]
     seconds = sorted(r.seconds for r in runs)
-    spread = f"{median(seconds):.1f} ({seconds[0]:.1f}-{seconds[-1]:.1f})"
+    spread = f"{statistics.median(seconds):.1f} ({seconds[0]:.1f}-{seconds[-1]:.1f})"
     return f"| {name} | {phase} | {spread} | {first.executed} | {first.skipped} | {first.changed} | {max(r.requests for r in runs)} |"
 
 
@@ -158,7 +155,7 @@ def main():
     if "prometheus.prometheus" in results:
         for index, phase in enumerate(["first install", "second run"]):
             pairs = zip(results["pachedu.observability"], results["prometheus.prometheus"], strict=True)
-            ratio = median([a[index].seconds / b[index].seconds for a, b in pairs])
+            ratio = statistics.median([a[index].seconds / b[index].seconds for a, b in pairs])
             print(f"\n{phase}: {ratio:.2f} of the peer's time (median of the pairs)")
 
 
