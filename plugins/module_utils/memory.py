@@ -52,6 +52,7 @@ class Need:
 #    Logstash needs about 0.3 GB beside its heap for the JVM and JRuby.
 #  - node: V8's old space; code, young space and native memory come on top.
 #  - go: GOMEMLIMIT, with room for what the Go runtime does not count (memory-mapped blocks, stacks of the kernel).
+#  - native: no setting of its own; nginx takes a few MiB per worker.
 #  - go-grafana: as go, with more room, since SQLite and plugin processes live outside of the Go runtime but inside the limit.
 NEEDS = {
     "elasticsearch": Need(floor=1024, maximum=32768, weight=40, kind="jvm", runtime_percent=50),
@@ -62,6 +63,7 @@ NEEDS = {
     "jaeger": Need(floor=192, maximum=2048, weight=8, kind="go", runtime_percent=85),
     "alertmanager": Need(floor=64, maximum=512, weight=3, kind="go", runtime_percent=85),
     "node_exporter": Need(floor=48, maximum=128, weight=1, kind="go", runtime_percent=85),
+    "gateway": Need(floor=32, maximum=128, weight=1, kind="native", runtime_percent=0),
 }
 
 # From this version on Kibana fills about 600 MB of V8's heap while it starts and ends with "Reached heap limit" in less.
@@ -151,11 +153,8 @@ def component_settings(component, memory_max_mb):
     runtime = memory_max_mb * need.runtime_percent // 100
     if need.kind == "jvm":
         runtime = min(runtime, HEAP_MAXIMUM_MB)
-    return {
-        "memory_max_mb": memory_max_mb,
-        "memory_high_mb": memory_max_mb * MEMORY_HIGH_PERCENT // 100,
-        RUNTIME_KEYS[need.kind]: runtime,
-    }
+    limits = {"memory_max_mb": memory_max_mb, "memory_high_mb": memory_max_mb * MEMORY_HIGH_PERCENT // 100}
+    return limits if need.kind == "native" else {**limits, RUNTIME_KEYS[need.kind]: runtime}
 
 
 def memory_plan(memory_bytes, components, overrides=None, reserve_mb=None):

@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the pachedu.observability contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is placed where, as the inventory says it: the ports of a host, and the addresses of a service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ansible.errors import AnsibleFilterError
+
+
+def address_of(host, hostvars):
+    """The name or address under which other hosts reach a host, by the rule of observability_address."""
+    variables = hostvars[host]
+    return variables.get("observability_address") or variables.get("ansible_host") or host
+
+
+def placed_ports(ports, variables, components):
+    if not isinstance(ports, Mapping):
+        raise AnsibleFilterError(f"placed_ports: the input must be a dictionary by variable, not {type(ports).__name__}")
+    placed = {component: [] for component in components}
+    for name, entry in ports.items():
+        if entry["component"] in placed:
+            port = variables.get(name)
+            placed[entry["component"]].append(
+                {
+                    "variable": name,
+                    "port": entry["default"] if port is None else port,
+                    "protocol": entry["protocol"],
+                    "reach": entry["reach"],
+                }
+            )
+    return placed
+
+
+def service_urls(hosts, hostvars, here, port_variable, default_port, scheme="https"):
+    if isinstance(hosts, str) or not isinstance(hosts, (list, tuple)):
+        raise AnsibleFilterError(f"service_urls: the input must be a list of hosts, not {hosts!r}")
+    urls = []
+    for host in hosts:
+        port = hostvars[host].get(port_variable)
+        address = "localhost" if host == here else address_of(host, hostvars)
+        if ":" in address and not address.startswith("["):
+            address = f"[{address}]"
+        urls.append(f"{scheme}://{address}:{default_port if port is None else port}")
+    return urls
+
+
+class FilterModule:
+    """Filters of the inventory's topology."""
+
+    def filters(self):
+        return {"placed_ports": placed_ports, "service_urls": service_urls}

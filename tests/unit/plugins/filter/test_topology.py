@@ -1,0 +1,59 @@
+# Copyright (c) 2026, the pachedu.observability contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.pachedu.observability.plugins.filter.topology import placed_ports, service_urls
+
+PORTS = {
+    "one_port": {"component": "one", "default": 1000, "protocol": "tcp", "reach": "people"},
+    "one_other_port": {"component": "one", "default": 1001, "protocol": "udp", "reach": "host"},
+    "two_port": {"component": "two", "default": 2000, "protocol": "tcp", "reach": "ingest"},
+}
+HOSTVARS = {
+    "plain": {},
+    "named": {"observability_address": "named.example.org", "ansible_host": "10.0.0.1"},
+    "moved": {"ansible_host": "10.0.0.2", "one_port": 1234},
+    "six": {"ansible_host": "2001:db8::1"},
+}
+
+
+def test_only_ports_of_placed_components_are_picked():
+    assert placed_ports(PORTS, {}, ["two"]) == {"two": [{"variable": "two_port", "port": 2000, "protocol": "tcp", "reach": "ingest"}]}
+
+
+def test_variables_of_the_host_win_and_stay_as_they_are():
+    found = placed_ports(PORTS, {"one_port": "80x"}, ["one"])["one"]
+    assert [(entry["variable"], entry["port"]) for entry in found] == [("one_port", "80x"), ("one_other_port", 1001)]
+
+
+def test_a_component_without_ports_has_an_empty_list():
+    assert placed_ports(PORTS, {}, ["three"]) == {"three": []}
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("plain", "https://plain:1000"),
+        ("named", "https://named.example.org:1000"),
+        ("moved", "https://10.0.0.2:1234"),
+        ("six", "https://[2001:db8::1]:1000"),
+    ],
+)
+def test_urls_of_other_hosts(host, expected):
+    assert service_urls([host], HOSTVARS, "elsewhere", "one_port", 1000) == [expected]
+
+
+def test_the_own_host_is_localhost():
+    assert service_urls(["plain", "moved"], HOSTVARS, "moved", "one_port", 1000) == ["https://plain:1000", "https://localhost:1234"]
+
+
+@pytest.mark.parametrize("wrong", ["host", None, {"a": 1}])
+def test_wrong_inputs_are_named(wrong):
+    with pytest.raises(AnsibleFilterError, match="must be a list of hosts"):
+        service_urls(wrong, HOSTVARS, "here", "one_port", 1000)
+    with pytest.raises(AnsibleFilterError, match="by variable"):
+        placed_ports([], {}, [])
