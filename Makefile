@@ -2,7 +2,7 @@
 TOOLS := python3 tests/lab/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test lint unit sanity rules molecule bench docs clean-cache
+.PHONY: help setup demo demo-down test lint unit sanity rules molecule bench bench-load docs clean-cache
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ molecule: ## Run the scenarios (SCENARIOS="default ssh" chooses)
 
 bench: ## Measure time, steps and requests of a deployment
 	@$(TOOLS) -m benchmarks.run
+
+bench-load: ## Measure the memory of the whole platform under load
+	@$(TOOLS) -m benchmarks.load
 
 docs: ## Write the README of each role from its argument specification
 	@$(TOOLS) tools/role_readmes.py

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, the pachedu.observability contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""First install and unchanged second run of the Prometheus trio, beside prometheus.prometheus on the same kind of host.
+"""First install and unchanged second run: the Prometheus trio beside prometheus.prometheus, and the whole platform.
 
-Both install the same archives from one mirror on this machine, over the same connection, each on a fresh 4 GB test host.
+All install the same archives from one mirror on this machine, over the same connection, each on a fresh 4 GB test host.
 The peer is measured where PEER_COLLECTIONS names a folder with its collection
 (`ansible-galaxy collection install prometheus.prometheus -p FOLDER`); otherwise its rows are left out.
 """
@@ -29,9 +29,21 @@ from tests.lab import artifacts, engine, host, images
 from tests.lab.common import MIRROR, ROOT, output
 from tests.lab.playbook import ansible_environment
 
-COMPONENTS = {"node_exporter": "1.12.1", "prometheus": "3.16.0", "alertmanager": "0.34.2"}
+TRIO = {"node_exporter": "1.12.1", "prometheus": "3.16.0", "alertmanager": "0.34.2"}
+PLATFORM = {
+    **TRIO,
+    "elasticsearch": "9.2.0",
+    "logstash": "9.2.0",
+    "kibana": "9.2.0",
+    "jaeger": "2.13.0",
+    "grafana": "10.0.0-preview",
+    "gateway": "",  # of the distribution
+}
 NAME = "observability-bench"
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
+PLAY = re.compile(r"PLAY \[(.+)\]")
+DONE = re.compile(r"(ok|changed): ")
+OURS, PEER, ALL = "pachedu.observability, the same three", "prometheus.prometheus", "pachedu.observability, the whole platform"
 RECAP = re.compile(rf"^{NAME}\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=0\s+failed=0\s+skipped=(\d+)", re.MULTILINE)
 
 
@@ -44,6 +56,7 @@ class Run:
     skipped: int
     changed: int
     requests: int
+    plays: dict  # by its name: seconds, and steps that were run
 
 
 class Mirror(http.server.ThreadingHTTPServer):
@@ -87,9 +100,9 @@ def fresh_host():
         host.stop(NAME)
 
 
-def inventory(folder, variables):
+def inventory(folder, components, variables):
     hosts = {NAME: {"ansible_connection": "community.docker.docker", "ansible_host": NAME}}
-    groups = {name: {"hosts": {NAME: None}} for name in COMPONENTS}
+    groups = {name: {"hosts": {NAME: None}} for name in components}
     path = Path(folder) / "hosts.yml"
     path.write_text(yaml.safe_dump({"observability": {"hosts": hosts, "children": groups, "vars": variables}}))
     return path
@@ -98,29 +111,43 @@ def inventory(folder, variables):
 def run(playbook, hosts, mirror, environment):
     before, start = mirror.requests, time.monotonic()
     command = ["ansible-playbook", str(playbook), "-i", str(hosts)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    lines, marks = [], []
+    for line in process.stdout:
+        lines.append(line)
+        if found := PLAY.match(line):
+            marks.append([found[1], time.monotonic(), 0])
+        elif marks and DONE.match(line):
+            marks[-1][2] += 1
     seconds = time.monotonic() - start
-    recap = RECAP.search(done.stdout)
-    if done.returncode or not recap:
-        sys.exit(f"{playbook} failed:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+    text = "".join(lines)
+    recap = RECAP.search(text)
+    if process.wait() or not recap:
+        sys.exit(f"{playbook} failed:\n{text[-6000:]}")
     executed, changed, skipped = map(int, recap.groups())
-    return Run(seconds, executed, skipped, changed, mirror.requests - before)
+    ends = [mark[1] for mark in marks[1:]] + [start + seconds]
+    plays = {name: (end - begin, steps) for (name, begin, steps), end in zip(marks, ends, strict=True)}
+    return Run(seconds, executed, skipped, changed, mirror.requests - before, plays)
 
 
-def ours(folder, mirror, environment):
-    hosts = inventory(folder, {"observability_artifact_source": mirror.url, **{f"{c}_version": v for c, v in COMPONENTS.items()}})
-    return [run(ROOT / "site.yml", hosts, mirror, environment) for attempt in range(2)]
+def ours(components):
+    def deploy(folder, mirror, environment):
+        versions = {f"{name}_version": version for name, version in components.items() if version}
+        hosts = inventory(folder, components, {"observability_artifact_source": mirror.url, **versions})
+        return [run(ROOT / "site.yml", hosts, mirror, environment) for attempt in range(2)]
+
+    return deploy
 
 
 def peer(folder, mirror, environment):
     variables = {}
-    for component, version in COMPONENTS.items():
+    for component, version in TRIO.items():
         base = f"{mirror.url}/{component}/{version}"
         variables[f"{component}_version"] = version
         variables[f"{component}_binary_url"] = f"{base}/{component}-{version}.linux-amd64.tar.gz"
         variables[f"{component}_checksums_url"] = f"{base}/sha256sums.txt"
     path = os.environ["PEER_COLLECTIONS"] + ":" + environment["ANSIBLE_COLLECTIONS_PATH"]
-    hosts = inventory(folder, variables)
+    hosts = inventory(folder, TRIO, variables)
     playbook = ROOT / "benchmarks" / "peer.yml"
     return [run(playbook, hosts, mirror, {**environment, "ANSIBLE_COLLECTIONS_PATH": path}) for attempt in range(2)]
 
@@ -136,9 +163,10 @@ def main():
     engine.ensure()
     images.ensure(["debian13"])
     artifacts.ensure()
-    subjects = {"pachedu.observability": ours}
+    host.allow_maps()
+    subjects = {OURS: ours(TRIO), ALL: ours(PLATFORM)}
     if os.environ.get("PEER_COLLECTIONS"):
-        subjects["prometheus.prometheus"] = peer
+        subjects[PEER] = peer
     else:
         print("PEER_COLLECTIONS is not set: the peer's rows are left out")
     results = {name: [] for name in subjects}
@@ -152,11 +180,19 @@ def main():
     for index, phase in enumerate(["first install", "unchanged second run"]):
         for name, rounds in results.items():
             print(row(name, phase, [r[index] for r in rounds]))
-    if "prometheus.prometheus" in results:
-        for index, phase in enumerate(["first install", "second run"]):
-            pairs = zip(results["pachedu.observability"], results["prometheus.prometheus"], strict=True)
+    for name in (OURS, ALL) if PEER in results else ():
+        for index, phase in enumerate(["first install", "unchanged second run"]):
+            pairs = zip(results[name], results[PEER], strict=True)
             ratio = statistics.median([a[index].seconds / b[index].seconds for a, b in pairs])
-            print(f"\n{phase}: {ratio:.2f} of the peer's time (median of the pairs)")
+            print(f"\n{name}, {phase}: {ratio:.2f} of the peer's time (median of the pairs)")
+    print("\n| play of the whole platform | first: seconds | steps | second: seconds | steps |")
+    print("| --- | --- | --- | --- | --- |")
+    for play in results[ALL][0][0].plays:
+        cells = []
+        for index in range(2):
+            measured = [rounds[index].plays[play] for rounds in results[ALL]]
+            cells += [f"{statistics.median([seconds for seconds, _steps in measured]):.1f}", str(measured[0][1])]
+        print(f"| {play} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

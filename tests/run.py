@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.lab import artifacts, engine, images
+from tests.lab import artifacts, engine, host, images
 from tests.lab.common import CACHE, LOGS, ROOT, LabError, elapsed, locked, say, tail
 from tests.lab.playbook import ansible_environment
 
@@ -226,14 +226,15 @@ def _downloadable(version: str) -> bool:
 def rules(stage: Stage) -> None:
     artifacts.ensure(["prometheus"])
     component = artifacts.find("prometheus")
+    packed_as = component.archives[0]
     files = sorted((ROOT / "files" / "rules").glob("*.yml"))
     tests = sorted((ROOT / "tests" / "rules").glob("*.yml"))
     if not files or not tests:
         stage.bad("there are no rules in files/rules or no tests in tests/rules")
     with tempfile.TemporaryDirectory(prefix="rules-") as temporary:
         promtool = Path(temporary) / "promtool"
-        with tarfile.open(component.folder / component.archive) as archive:
-            packed = archive.extractfile(f"{component.stem}/promtool")
+        with tarfile.open(component.folder / packed_as.name) as archive:
+            packed = archive.extractfile(f"{packed_as.stem}/promtool")
             assert packed is not None
             promtool.write_bytes(packed.read())
         promtool.chmod(0o755)
@@ -265,6 +266,7 @@ def molecule(stage: Stage) -> None:
         return
     try:
         engine.ensure()
+        host.allow_maps()
         images.ensure([])
         artifacts.ensure()
     except LabError as error:

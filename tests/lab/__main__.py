@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 import time
@@ -16,8 +17,14 @@ from .playbook import play
 
 DEMO = "observability-demo"
 DEMO_INVENTORY = "inventories/demo"
-DEMO_PORTS = (9090, 9093, 9100)
-DEMO_SERVICES = {"Prometheus": 9090, "Alertmanager": 9093, "node_exporter": 9100}
+DEMO_SERVICES = {
+    "Grafana": "https://{host}:3000",
+    "Kibana": "https://{host}:5601",
+    "Prometheus": "https://{host}:9090",
+    "Alertmanager": "https://{host}:9093",
+    "Jaeger": "https://{host}/jaeger/",
+}
+DEMO_PORTS = (443, 3000, 5601, 9090, 9093)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("name")
     made.add_argument("--image", default="debian13", choices=list(images.DEBIANS))
     made.add_argument("--publish", type=int, action="append", default=[], metavar="PORT", help="a port to reach on 127.0.0.1 too")
+    made.add_argument("--alias", action="append", default=[], metavar="NAME", help="a further name for the other test hosts to find it by")
     made = command("stop", _stop, "remove a test host and its disk")
     made.add_argument("name")
     command("list", _list, "list the test hosts")
@@ -76,7 +84,7 @@ def _artifacts(options: argparse.Namespace) -> None:
 def _start(options: argparse.Namespace) -> None:
     engine.ensure()
     images.ensure([options.image])
-    host.start(options.name, options.image, tuple(options.publish))
+    host.start(options.name, options.image, tuple(options.publish), tuple(options.alias))
 
 
 def _stop(options: argparse.Namespace) -> None:
@@ -107,11 +115,27 @@ def _demo(options: argparse.Namespace) -> None:
     say("== Proving it: ansible-playbook playbooks/verify.yml -i inventories/demo")
     play("playbooks/verify.yml", DEMO_INVENTORY)
     where = host.address(DEMO)
-    say(f"\nThe demo is up ({elapsed(time.monotonic() - started)}).")
-    for name, port in DEMO_SERVICES.items():
-        say(f"  {name.ljust(14)} https://{where}:{port}")
+    say(f"\nThe demo is up ({elapsed(time.monotonic() - started)}).\n")
+    say("\n".join(_demo_table()))
+    say("")
+    for name, url in DEMO_SERVICES.items():
+        say(f"  {name.ljust(14)} {url.format(host=where)}")
     say(f"Logins and the CA certificate are in {DEMO_INVENTORY}/.secrets. Log in to the host: docker exec -it {DEMO} bash")
     say("Remove it all with: make demo-down")
+
+
+def _demo_table() -> list[str]:
+    """One line per component, of what verify.yml found. What a stand-in ran for says so."""
+    rows = json.loads((ROOT / DEMO_INVENTORY / ".reports" / "verify.json").read_text())["rows"]
+    cells = [("COMPONENT", "VERSION", "ADDRESS", "HEALTH")]
+    for name in dict.fromkeys(row["component"] for row in rows if row["version"]):
+        own = [row for row in rows if row["component"] == name]
+        version = own[0]["version"] + (" (stand-in)" if artifacts.is_stand_in(name, own[0]["version"]) else "")
+        failed = sum(row["status"] == "fail" for row in own)
+        health = f"{failed} of {len(own)} checks failed" if failed else f"healthy, {len(own)} checks"
+        cells.append((name, version, own[0]["address"], health))
+    widths = [max(len(row[i]) for row in cells) for i in range(3)]
+    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[3]]) for row in cells]
 
 
 def _demo_down(options: argparse.Namespace) -> None:

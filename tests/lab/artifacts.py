@@ -1,54 +1,60 @@
 # Copyright (c) 2026, the pachedu.observability contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The artifact mirror: `<component>/<version>/` with the vendor's archive, the vendor's checksum file and SOURCE.json.
+"""The artifact mirror: `<component>/<version>/` with the vendor's archives, the vendor's checksum files and SOURCE.json.
 
 Each artifact is the vendor's own where the vendor can be reached. Where it cannot, the real program is built from its
-language registry and packed as the vendor packs it. To add a component, add it to COMPONENTS.
+language registry and packed as the vendor packs it; what no registry has is played by a stand-in of this repository.
+To add a release or a component, add it to `components`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import os
 import platform
 import shutil
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import golang
-from .common import CACHE, MIRROR, LabError, elapsed, locked, say, ticking
+from . import elasticsearch, fetch, golang, grafana
+from .common import CACHE, MIRROR, ROOT, LabError, elapsed, locked, say, ticking
 from .packing import Checksums, digest_of, pack
 
 STAGING = CACHE / "staging"  # on the file system of the mirror, so that a finished artifact is renamed into it
+STANDINS = ROOT / "tests" / "standins"
 BUILDS_AT_ONCE = 2
-CONNECT_SECONDS = 8
-ATTEMPTS = 3
 SOURCES = ("auto", "vendor", "build")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+ORIGINS = ("url", "module", "artifact")  # the key in SOURCE.json that says where an artifact is from
 
 
-class Unreachable(Exception):
-    """No connection to the vendor could be made at all."""
+@dataclass(frozen=True)
+class Archive:
+    name: str  # the vendor's file name
+    build: Callable[[Path, Path], dict]  # (a work folder, the folder to fill as the archive's top folder) -> what it was made of
+    top: str = ""  # the archive's top folder, where it is not named like the archive
+
+    @property
+    def stem(self) -> str:
+        return self.top or self.name.removesuffix(".tar.gz")
 
 
 @dataclass(frozen=True)
 class Component:
+    """One release. Its archives' builds are frozen dataclasses, so what they print as is what the artifact depends on."""
+
     name: str
     version: str
-    url: str  # the vendor's folder of this release
-    archive: str  # the vendor's file names
+    url: str  # the vendor's folder of this release; empty where the vendor has published none
     checksums: Checksums
-    build: Callable[[Path, Path], dict]  # (a work folder, the folder to fill as the archive's top folder) -> what it was made of
-    recipe: object  # what the build depends on; another recipe makes the artifact again
+    archives: tuple[Archive, ...]
+    built: str = "built"  # what a build of ours is: the real program, or a stand-in
 
     @property
     def title(self) -> str:
@@ -59,12 +65,27 @@ class Component:
         return MIRROR / self.name / self.version
 
     @property
-    def stem(self) -> str:
-        return self.archive.removesuffix(".tar.gz")
-
-    @property
     def recipe_digest(self) -> str:
-        return hashlib.sha256(repr(self.recipe).encode()).hexdigest()[:16]
+        return hashlib.sha256("\n".join(repr(archive.build) for archive in self.archives).encode()).hexdigest()[:16]
+
+    def checksum_file(self, archive: Archive) -> str:
+        return self.checksums.file_name(archive.name, self.version)
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """Called like any build, it fills the archive's top folder with a program of this repository that plays a product."""
+
+    product: str
+    version: str
+    content: str  # the digest of the stand-ins' files
+
+    def __call__(self, work: Path, top: Path) -> dict:
+        if not (STANDINS / "pack.py").is_file():
+            raise LabError(f"{STANDINS} has no pack.py, which packs the stand-in for {self.product}.")
+        from tests.standins import pack as standins
+
+        return standins.fill(self.product, self.version, top)
 
 
 def architecture() -> str:
@@ -74,16 +95,16 @@ def architecture() -> str:
     return ARCHITECTURES[machine]
 
 
+# --- the vendors' names, and how each program is built -------------------------------------------
+
+
 def prometheus_family(name: str, version: str, go: golang.GoBuild) -> Component:
-    stem = f"{name}-{version}.linux-{architecture()}"
     return Component(
         name=name,
         version=version,
         url=f"https://github.com/prometheus/{name}/releases/download/v{version}",
-        archive=f"{stem}.tar.gz",
         checksums=Checksums("sha256sums.txt", "sha256", "{digest}  {archive}\n"),
-        build=go,
-        recipe=go,
+        archives=(Archive(f"{name}-{version}.linux-{architecture()}.tar.gz", go),),
     )
 
 
@@ -116,14 +137,83 @@ def _alertmanager(version: str) -> Component:
     return prometheus_family("alertmanager", version, go)
 
 
+def _jaeger(version: str) -> Component:
+    major, minor, patch = (int(part) for part in version.split("."))
+    # Up to 2.13, Jaeger 2 came in the releases of Jaeger 1, whose version names the release and its tools: 2.0 with 1.63.
+    release = version if (major, minor) >= (2, 14) else f"1.{63 + minor}.{patch}"
+    programs = {
+        f"jaeger-{version}": {"jaeger": "./cmd/jaeger"},
+        f"jaeger-tools-{release}": {"jaeger-es-index-cleaner": "./cmd/es-index-cleaner"},
+    }
+    return Component(
+        name="jaeger",
+        version=version,
+        url=f"https://github.com/jaegertracing/jaeger/releases/download/v{release}",
+        checksums=Checksums("jaeger-{version}.sha256sum.txt", "sha256", "{digest} *{archive}\n"),
+        archives=tuple(
+            Archive(f"{stem}-linux-{architecture()}.tar.gz", golang.jaeger_build(f"v{release}", version, packages))
+            for stem, packages in programs.items()
+        ),
+    )
+
+
+def _grafana(version: str, build: grafana.GrafanaBuild) -> Component:
+    """A state between two releases, the newest that its language's registry has: the vendor has no archive of it."""
+    return Component(
+        name="grafana",
+        version=version,
+        url="",
+        checksums=Checksums("{archive}.sha256", "sha256", "{digest}\n"),
+        archives=(Archive(f"grafana-{version}.linux-{architecture()}.tar.gz", build, top=f"grafana-{version}"),),
+    )
+
+
+def _elastic(name: str, version: str, build: Callable[[Path, Path], dict], built: str = "built") -> Component:
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}[architecture()]
+    return Component(
+        name=name,
+        version=version,
+        url=f"https://artifacts.elastic.co/downloads/{name}",
+        checksums=Checksums("{archive}.sha512", "sha512", "{digest}  {archive}\n"),
+        archives=(Archive(f"{name}-{version}-linux-{machine}.tar.gz", build, top=f"{name}-{version}"),),
+        built=built,
+    )
+
+
+def _elasticsearch(version: str, sha256: str) -> Component:
+    return _elastic("elasticsearch", version, elasticsearch.integ_test(version, sha256))
+
+
+def _stand_in(product: str, version: str) -> Component:
+    return _elastic(product, version, StandIn(product, version, content_digest(STANDINS)), built="stand-in")
+
+
+def content_digest(folder: Path) -> str:
+    """Changes with the name, the mode and the content of any file below `folder`."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            about = f"{path.relative_to(folder)} {path.stat().st_mode & 0o100:o} {digest_of(path, 'sha256')}\n"
+            digest.update(about.encode())
+    return digest.hexdigest()
+
+
 def components() -> list[Component]:
-    """Everything the mirror holds; the older releases are for tests of upgrades."""
+    """Everything the mirror holds. The longest builds come first; the older releases are for tests of upgrades."""
     return [
-        _node_exporter("1.12.1"),
+        _elasticsearch("9.2.0", "bf44938a0490ba2a303d39c9cb64b38963dd08c812ce93e10816e878585bcb6b"),
+        _jaeger("2.13.0"),
+        _grafana("10.0.0-preview", grafana.preview_10()),
         _prometheus("3.16.0"),
         _alertmanager("0.34.2"),
-        _node_exporter("1.11.1"),
+        _node_exporter("1.12.1"),
+        _stand_in("logstash", "9.2.0"),
+        _stand_in("kibana", "9.2.0"),
+        _stand_in("logstash", "9.1.0"),
+        _stand_in("kibana", "9.1.0"),
+        _elasticsearch("9.1.0", "be5c5440bb6344cee4070f8f77a6c3cd72363db494944047cdd93748c4e19111"),
         _alertmanager("0.33.1"),
+        _node_exporter("1.11.1"),
     ]
 
 
@@ -135,6 +225,14 @@ def find(name: str, version: str | None = None) -> Component:
     raise LabError(f"The mirror has no {name} {version or ''}. It has: {', '.join(c.title for c in components())}.")
 
 
+def is_stand_in(name: str, version: str) -> bool:
+    """Whether what the mirror holds of this release is a stand-in for the product."""
+    try:
+        return json.loads((MIRROR / name / version / "SOURCE.json").read_text())["source"] == "stand-in"
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 # --- what is there already -----------------------------------------------------------------------
 
 
@@ -142,13 +240,16 @@ def is_complete(component: Component) -> bool:
     """True where the artifact is in the mirror, undamaged, and made by today's recipe (if it was built here)."""
     try:
         source = json.loads((component.folder / "SOURCE.json").read_text())
-        published = (component.folder / component.checksums.file_name(component)).read_text()
-        digest = digest_of(component.folder / component.archive, component.checksums.algorithm)
+        if source.get("source") != "vendor" and source.get("recipe") != component.recipe_digest:
+            return False
+        for archive in component.archives:
+            published = (component.folder / component.checksum_file(archive)).read_text()
+            digest = digest_of(component.folder / archive.name, component.checksums.algorithm)
+            if component.checksums.find(published, archive.name) != digest:
+                return False
     except (OSError, ValueError):
         return False
-    if source.get("source") == "built" and source.get("recipe") != component.recipe_digest:
-        return False
-    return component.checksums.find(published, component.archive) == digest
+    return True
 
 
 def _publish(component: Component, staged: Path, source: dict) -> None:
@@ -163,68 +264,45 @@ def _publish(component: Component, staged: Path, source: dict) -> None:
 # --- the vendor ----------------------------------------------------------------------------------
 
 
-def _open(url: str) -> http.client.HTTPResponse:
-    """Unreachable where no connection can be made; LabError where the vendor answers, but not with the file."""
-    failure: Exception | None = None
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(attempt)
-        try:
-            return urllib.request.urlopen(url, timeout=CONNECT_SECONDS)
-        except urllib.error.HTTPError as error:
-            failure = error
-            if error.code < 500 and error.code != 429:
-                break
-        except (OSError, http.client.HTTPException) as error:
-            failure = error
-            if attempt == 1:  # asked twice without an answer: waiting longer does not help
-                break
-    if isinstance(failure, urllib.error.HTTPError):
-        raise LabError(f"{url} answered {failure.code} {failure.reason}: is the version right?") from failure
-    raise Unreachable(f"{url}: {getattr(failure, 'reason', failure)}") from failure
-
-
 def download(component: Component, staged: Path) -> dict:
-    """Fetch the vendor's archive and checksum file into `staged`, and verify the one by the other."""
-    checksums_url = f"{component.url}/{component.checksums.file_name(component)}"
-    with _open(checksums_url) as response:
-        published = response.read(1 << 20).decode()
-    expected = component.checksums.find(published, component.archive)
-    if expected is None:
-        raise LabError(f"{checksums_url} does not name {component.archive}: is it the checksum file of this release?")
-    archive_url = f"{component.url}/{component.archive}"
-    for attempt in range(ATTEMPTS):
-        digest = hashlib.new(component.checksums.algorithm)
-        try:
-            with _open(archive_url) as response, (staged / component.archive).open("wb") as output:
-                while chunk := response.read(1 << 20):
-                    digest.update(chunk)
-                    output.write(chunk)
-            break
-        except (OSError, http.client.HTTPException) as error:
-            if attempt == ATTEMPTS - 1:
-                raise LabError(f"{archive_url} broke off {ATTEMPTS} times: {error}. Run this again.") from error
-            say(f"{component.title}: the download broke off ({error}), trying again")
-    if digest.hexdigest() != expected:
-        raise LabError(
-            f"{archive_url} has the {component.checksums.algorithm} digest {digest.hexdigest()}, but {checksums_url} says {expected}: "
-            "the archive is damaged or not the vendor's."
-        )
-    (staged / component.checksums.file_name(component)).write_text(published)
-    return {"source": "vendor", "url": archive_url, component.checksums.algorithm: expected}
+    """Fetch the vendor's archives and checksum files into `staged`, and verify the one by the other."""
+    algorithm = component.checksums.algorithm
+    digests = {}
+    for archive in component.archives:
+        checksums_url = f"{component.url}/{component.checksum_file(archive)}"
+        published = fetch.text(checksums_url)
+        expected = component.checksums.find(published, archive.name)
+        if expected is None:
+            raise LabError(f"{checksums_url} does not name {archive.name}: is it the checksum file of this release?")
+        archive_url = f"{component.url}/{archive.name}"
+        digest = fetch.to_file(archive_url, staged / archive.name, algorithm)
+        if digest != expected:
+            raise LabError(
+                f"{archive_url} has the {algorithm} digest {digest}, but {checksums_url} says {expected}: "
+                "the archive is damaged or not the vendor's."
+            )
+        (staged / component.checksum_file(archive)).write_text(published)
+        digests[archive.name] = digest
+    return {"source": "vendor", "url": f"{component.url}/{component.archives[0].name}", algorithm: digests}
 
 
 # --- built here ----------------------------------------------------------------------------------
 
 
 def build(component: Component, work: Path, staged: Path) -> dict:
-    """Build in `work`, and put the archive and its checksum file into `staged`."""
-    top = work / "top"
-    top.mkdir(parents=True)
-    made_of = component.build(work, top)
-    digest = pack(top, component.stem, staged / component.archive, component.checksums.algorithm)
-    (staged / component.checksums.file_name(component)).write_text(component.checksums.text(digest, component.archive))
-    return {"source": "built", "recipe": component.recipe_digest, component.checksums.algorithm: digest, **made_of}
+    """Build in `work`, and put the archives and their checksum files into `staged`."""
+    digests = {}
+    made_of: dict = {}
+    for archive in component.archives:
+        top = work / "top"
+        top.mkdir(parents=True)
+        made_of = {**archive.build(work, top), **made_of}
+        digest = pack(top, archive.stem, staged / archive.name, component.checksums.algorithm)
+        with (staged / component.checksum_file(archive)).open("a") as published:
+            published.write(component.checksums.text(digest, archive.name))
+        digests[archive.name] = digest
+        golang.remove(work)
+    return {"source": component.built, "recipe": component.recipe_digest, component.checksums.algorithm: digests, **made_of}
 
 
 # --- all of it -----------------------------------------------------------------------------------
@@ -239,16 +317,15 @@ def make(component: Component, source: str, prefix: str) -> str:
     try:
         staged.mkdir()
         result: dict = {}
-        if source != "build":
+        if source != "build" and component.url:
             try:
                 with ticking(f"{prefix} {component.title}: asking the vendor"):
                     result = download(component, staged)
-            except Unreachable as error:
+            except fetch.Unreachable as error:
                 if source == "vendor":
                     raise LabError(f"{component.title}: the vendor cannot be reached: {error}") from error
-                say(f"{prefix} {component.title}: the vendor cannot be reached, so it is built here ({error})")
+                say(f"{prefix} {component.title}: the vendor cannot be reached, so it is made here, {component.built} ({error})")
         if not result:
-            golang.ensure()
             with ticking(f"{prefix} {component.title}: building"):
                 result = build(component, folder / "build", staged)
         result["seconds"] = round(time.monotonic() - started)
@@ -278,10 +355,14 @@ def ensure(names: list[str] | None = None, source: str | None = None) -> None:
             for job, component in jobs.items():
                 try:
                     job.result()
-                except LabError as error:
+                except (LabError, OSError) as error:  # a full disk, too, must not hide what the others did
                     failures.append(f"{component.title}: {error}")
         if failures:
             raise LabError("\n".join(failures))
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e6:.1f} MB"
 
 
 def table() -> list[str]:
@@ -293,8 +374,8 @@ def table() -> list[str]:
             rows.append((component.name, component.version, "missing", "", "", ""))
             continue
         source = json.loads(path.read_text())
-        size = f"{(component.folder / component.archive).stat().st_size / 1e6:.0f} MB"
-        origin = source.get("url") or source.get("module", "")
+        size = megabytes(sum(file.stat().st_size for file in component.folder.glob("*.tar.gz")))
+        origin = next((source[key] for key in ORIGINS if source.get(key)), "")
         rows.append((component.name, component.version, source["source"], elapsed(source["seconds"]), size, origin))
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]

@@ -40,7 +40,7 @@ class GoBuild:
     def __call__(self, work: Path, top: Path) -> dict:
         log = LOGS / f"build-{self.module.rsplit('/', 1)[-1]}-{self.module_version}.log"
         log.unlink(missing_ok=True)
-        source = self.fetch(work, log)
+        source = fetch(self.module, self.module_version, work, log)
         env = {**environment(), **dict(self.environment)}
         for path, text in self.placeholders:
             (source / path).parent.mkdir(parents=True, exist_ok=True)
@@ -53,29 +53,30 @@ class GoBuild:
         toolchain = run([ensure(), "env", "GOVERSION"], cwd=source, env=env).stdout.strip()
         return {"module": f"{self.module}@{self.module_version}", "tags": self.tags, "toolchain": toolchain}
 
-    def fetch(self, work: Path, log: Path) -> Path:
-        """A writable copy of the module: the module cache itself must not be changed."""
-        asked = subprocess.run(
-            [ensure(), "mod", "download", "-json", f"{self.module}@{self.module_version}"],
-            cwd=work,
-            env={**os.environ, **environment()},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(asked.stdout + asked.stderr)
-        try:
-            answer = json.loads(asked.stdout)
-            folder = answer["Dir"]
-        except (ValueError, KeyError) as error:
-            reason = answer.get("Error") if asked.stdout.startswith("{") else asked.stderr.strip()
-            raise LabError(f"The Go module {self.module}@{self.module_version} could not be fetched: {reason}") from error
-        source = work / "source"
-        run(["cp", "-R", folder, str(source)])
-        run(["chmod", "-R", "u+w", str(source)])
-        return source
+
+def fetch(module: str, version: str, work: Path, log: Path) -> Path:
+    """A writable copy of a module: the module cache must not be changed, and a `replace` of a go.mod counts only for a main module."""
+    asked = subprocess.run(
+        [ensure(), "mod", "download", "-json", f"{module}@{version}"],
+        cwd=work,
+        env={**os.environ, **environment()},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(asked.stdout + asked.stderr)
+    try:
+        answer = json.loads(asked.stdout)
+        folder = answer["Dir"]
+    except (ValueError, KeyError) as error:
+        reason = answer.get("Error") if asked.stdout.startswith("{") else asked.stderr.strip()
+        raise LabError(f"The Go module {module}@{version} could not be fetched: {reason}") from error
+    source = work / "source"
+    run(["cp", "-R", folder, str(source)])
+    run(["chmod", "-R", "u+w", str(source)])
+    return source
 
 
 def prometheus_build(
@@ -98,6 +99,17 @@ def prometheus_build(
         placeholders=tuple((placeholders or {}).items()),
         tags=tags,
         ldflags=" ".join(["-s -w", *(f"-X {version_package}.{name}={value}" for name, value in told.items())]),
+    )
+
+
+def jaeger_build(module_version: str, version: str, programs: dict[str, str]) -> GoBuild:
+    package = "github.com/jaegertracing/jaeger/internal/version"
+    told = {"latestVersion": f"v{version}", "commitSHA": f"module-{module_version}"}
+    return GoBuild(
+        "github.com/jaegertracing/jaeger",
+        module_version,
+        tuple(programs.items()),
+        ldflags=" ".join(["-s -w", *(f"-X {package}.{name}={value}" for name, value in told.items())]),
     )
 
 

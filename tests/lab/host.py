@@ -19,16 +19,22 @@ MEMORY = "4g"
 DISK = "20G"
 VOLUMES = CACHE / "volumes"
 BOOT_SECONDS = 90
+MAP_COUNT = Path("/proc/sys/vm/max_map_count")
+MAP_COUNT_WANTED = 1048576  # what Elasticsearch asks of its host; containers share the machine's
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 
-def start(name: str, image: str = "debian13", ports: tuple[int, ...] = ()) -> None:
-    """Start a host, or use the one that runs under this name; returns when systemd is up without a failed unit."""
+def start(name: str, image: str = "debian13", ports: tuple[int, ...] = (), aliases: tuple[str, ...] = ()) -> None:
+    """Start a host, or use the one that runs under this name; returns when systemd is up without a failed unit.
+
+    aliases: further names under which the other test hosts find it.
+    """
     if not NAME.fullmatch(name):
         raise LabError(f"'{name}' cannot be a host's name: use small letters, digits and '-', 41 at most.")
+    allow_maps()
     state = _state(name)
     if state is None:
-        _create(name, image, ports)
+        _create(name, image, ports, aliases)
     elif state == "running":
         say(f"{name}: it runs already")
     else:
@@ -89,11 +95,17 @@ def _state(name: str) -> str | None:
     return status
 
 
+def allow_maps() -> None:
+    """A host of its own would set this itself; in a container it cannot."""
+    if int(MAP_COUNT.read_text()) < MAP_COUNT_WANTED:
+        run(as_root(["sysctl", "-q", "-w", f"vm.max_map_count={MAP_COUNT_WANTED}"]))
+
+
 def _networks() -> list[str]:
     return output(["docker", "network", "ls", "--filter", f"label={LABEL}", "--format", "{{.Name}}"]).split()
 
 
-def _create(name: str, image: str, ports: tuple[int, ...]) -> None:
+def _create(name: str, image: str, ports: tuple[int, ...], aliases: tuple[str, ...]) -> None:
     (chosen,) = images.chosen([image])
     say(f"{name}: starting a {chosen.name} host")
     if NETWORK not in _networks():
@@ -106,6 +118,7 @@ def _create(name: str, image: str, ports: tuple[int, ...]) -> None:
             say(f"{name}: 127.0.0.1:{port} is taken on this machine, so the port is reachable by the host's own address only")
     run(
         ["docker", "run", "-d", "--name", name, "--hostname", name, "--label", f"{LABEL}={name}", "--network", NETWORK]
+        + [part for alias in aliases for part in ("--network-alias", alias)]
         + ["-m", MEMORY, "--memory-swap", MEMORY, "--cgroupns", "private", "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"]
         + ["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--stop-signal", "SIGRTMIN+3"]
         + ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp", *published, *_data_volume(name, chosen), chosen.tag]

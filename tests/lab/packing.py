@@ -10,14 +10,6 @@ import hashlib
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-
-class Named(Protocol):
-    """What a checksum file's name can be made of."""
-
-    archive: str
-    version: str
 
 
 @dataclass(frozen=True)
@@ -28,8 +20,8 @@ class Checksums:
     algorithm: str
     line: str  # uses {digest} and {archive}
 
-    def file_name(self, component: Named) -> str:
-        return self.file.format(archive=component.archive, version=component.version)
+    def file_name(self, archive: str, version: str) -> str:
+        return self.file.format(archive=archive, version=version)
 
     def text(self, digest: str, archive: str) -> str:
         return self.line.format(digest=digest, archive=archive)
