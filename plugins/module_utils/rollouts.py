@@ -14,11 +14,14 @@ from pathlib import PurePosixPath
 
 NAME = re.compile(r"[a-z][a-z0-9_.@-]*")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
+CAPABILITY = re.compile(r"[a-z][a-z_]*")
 UNIT_SUFFIXES = (".service", ".socket", ".timer", ".path", ".mount", ".target", ".slice")
 MANIFEST_FORMAT = 1
 # What is shorter than this is not hidden in messages: it would blacken ordinary words.
 SECRET_LENGTH = 5
 OUTPUT_LIMIT = 2000
+# How much of a health answer is shown.
+ANSWER_LIMIT = 300
 
 
 class RolloutError(Exception):
@@ -81,7 +84,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Desired:
-    """Everything that one call asks for."""
+    """Everything that one call asks for. `version` is None where the program is none of a release."""
 
     name: str
     version: str
@@ -93,6 +96,7 @@ class Desired:
     group: int = None
     enabled: bool = True
     health: dict = field(default_factory=dict, repr=False)
+    preserve: tuple = ()
 
     @property
     def base(self):
@@ -151,6 +155,7 @@ class Plan:
     interrupted: bool
     manifest_text: str
     manifest_stale: bool
+    preserve: tuple = ()
 
     @property
     def changed(self):
@@ -168,13 +173,45 @@ def check_names(name, version, user_paths):
     """Refuse names that could lead out of their folder. `user_paths` maps option names to absolute paths."""
     if not NAME.fullmatch(name):
         raise RolloutError(f"name: {name!r} is no name of a service: use lower-case letters, digits and any of _ . @ -, a letter first")
-    if not VERSION.fullmatch(version):
+    if version is not None and not VERSION.fullmatch(version):
         raise RolloutError(f"version: {version!r} is no version: use letters, digits and any of . _ + ~ -, a letter or digit first")
     if version == "current":
         raise RolloutError("version: 'current' is the name of the link to the release in use: name the release itself")
     for option, path in user_paths.items():
         if not path.startswith("/") or path == "/" or os.path.normpath(path) != path:
             raise RolloutError(f"{option}: {path!r} is no plain absolute path: write it from / on, without '..' and double slashes")
+
+
+def check_placeholders(command, version):
+    """Refuse commands that name a release where there is none."""
+    for word in map(str, command):
+        for placeholder in ("{release}", "{current}"):
+            if version is None and placeholder in word:
+                raise RolloutError(f"validate: {placeholder} in {word!r} needs version: name the program by its own path")
+
+
+def check_capabilities(names):
+    """Refuse what is no name of a capability as setpriv writes it."""
+    for name in names:
+        if not CAPABILITY.fullmatch(name):
+            raise RolloutError(f"validate_capabilities: {name!r} is no capability: write it as setpriv does, like 'net_bind_service'")
+
+
+def check_expectation(pattern):
+    """Refuse what is no regular expression."""
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        raise RolloutError(f"health.expect: {pattern!r} is no regular expression: {error}") from error
+
+
+def answer_problem(status, text, health):
+    """What is wrong with the answer of a health address, or an empty text."""
+    if status not in health["status"]:
+        return f"it answered {status}"
+    if health.get("expect") and not re.search(health["expect"], text):
+        return f"its answer does not say that it is well: {' '.join(text.split())[:ANSWER_LIMIT] or 'it is empty'}"
+    return ""
 
 
 def resolve_path(path, config_dir, base):
@@ -202,6 +239,15 @@ def check_paths(paths):
         for parent in map(str, PurePosixPath(path).parents):
             if parent in seen:
                 raise RolloutError(f"files: {parent} is listed as a file, but {path} needs it as a directory: rename one of them")
+
+
+def check_preserved(paths, base, managed):
+    """Refuse data files that are no plain paths, or that something else here looks after."""
+    for path in paths:
+        if not path.startswith("/") or os.path.normpath(path) != path:
+            raise RolloutError(f"preserve: {path!r} is no plain absolute path: write it from / on, without '..' and double slashes")
+        if path in managed or path == base or path.startswith(base + "/"):
+            raise RolloutError(f"preserve: {path} is a file of the rollout itself: name data of the service only")
 
 
 def parse_mode(value, path):
@@ -265,7 +311,7 @@ def plan_rollout(current, desired):
         if path not in wanted_paths and current.files.get(path) is not None and current.files[path].kind in ("file", "link")
     ]
     version_before = link_version(current.link, desired.base)
-    switch = version_before != desired.version
+    switch = desired.version is not None and version_before != desired.version
     changes = {item.on_change for item, _found in written} | {entry.on_change for _path, entry, _found in removed}
     change = "restart" if switch or "restart" in changes else "reload" if "reload" in changes else "none"
     missing, directories_mended = [], []
@@ -278,7 +324,7 @@ def plan_rollout(current, desired):
     touched = [item.path for item, _found in written] + [path for path, _entry, _found in removed]
     manifest_text = render_manifest(desired)
     return Plan(
-        version_before=version_before,
+        version_before=version_before if desired.version is not None else None,
         version_after=desired.version,
         switch=switch,
         written=tuple(written),
@@ -292,6 +338,7 @@ def plan_rollout(current, desired):
         interrupted=current.interrupted,
         manifest_text=manifest_text,
         manifest_stale=manifest_text != current.manifest_text,
+        preserve=desired.preserve if switch and version_before is not None else (),
     )
 
 
@@ -304,7 +351,7 @@ def enabling(unit_file_state, wanted):
 
 def render_manifest(desired):
     """The text that remembers a rollout. The login of the health check is left out: it is a secret, and it may change."""
-    health = {key: desired.health.get(key) for key in ("url", "ca_path", "status", "timeout", "settle")}
+    health = {key: desired.health.get(key) for key in ("url", "ca_path", "status", "expect", "timeout", "settle")}
     files = [
         {"path": item.path, "sha256": hashlib.sha256(item.content).hexdigest(), "on_change": item.on_change, "secret": item.secret}
         for item in sorted(desired.files, key=lambda item: item.path)
@@ -367,6 +414,12 @@ def fill(command, placeholders):
             word = word.replace("{" + key + "}", value)
         words.append(word)
     return words
+
+
+def program_name(command):
+    """The name of the program that a command starts, for messages: not env, which only sets variables for it."""
+    words = command[1:] if PurePosixPath(command[0]).name == "env" else command
+    return PurePosixPath(next((word for word in words if "=" not in word), command[0])).name
 
 
 def judged_file(command):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -53,6 +54,22 @@ def run(argv, timeout, cwd=None, environment=None):
         process.communicate()
         raise SystemdError(f"{' '.join(argv)} did not end within {timeout:g} s") from error
     return process.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
+
+
+def as_user(user, capabilities=()):
+    """The words that run a command as a service's user with these capabilities alone, or None if that user does not exist."""
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return None
+    if entry.pw_uid == os.geteuid():
+        return []
+    groups = ",".join(map(str, os.getgrouplist(user, entry.pw_gid)))
+    words = ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", f"--groups={groups}", "--no-new-privs"]
+    if capabilities:
+        added = ",".join(f"+{name}" for name in capabilities)
+        words += [f"--inh-caps=-all,{added}", f"--ambient-caps=-all,{added}", f"--bounding-set=-all,{added}"]
+    return [*words, "--"]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ description:
     C(<root>/<name>/.rollout) until the rollout has succeeded.
   - Files that were managed by the last rollout and are no longer listed are removed. No other file is ever touched.
     C(<root>/<name>/rollout.json) remembers the managed files.
+  - With O(state=absent) exactly those files go again, after their units were stopped and disabled. A removal that was broken off is
+    ended by the next run.
 notes:
   - References between configuration files have to be relative to be checked before they are in place.
   - Secrets of O(files[].secret_content) and the login of O(health) are hidden in messages, also where a program repeats them.
@@ -48,9 +50,11 @@ options:
     type: str
     required: true
   version:
-    description: Release that C(<root>/<name>/current) is to point at. It has to be installed, see M(pachedu.observability.release).
+    description:
+      - Release that C(<root>/<name>/current) is to point at. It has to be installed, see M(pachedu.observability.release).
+      - Without it the program comes from elsewhere, such as a package of the distribution. Then there is no link C(current), and only
+        files and unit are rolled out.
     type: str
-    required: true
   root:
     description: Folder of all releases.
     type: path
@@ -85,11 +89,17 @@ options:
         type: str
         required: true
       content:
-        description: Content of the file. Exactly one of this and O(files[].secret_content) is needed.
+        description: Content of the file. Exactly one of this, O(files[].secret_content) and O(files[].source) is needed.
         type: str
       secret_content:
         description: Content that is never shown.
         type: str
+      source:
+        description:
+          - A file on the managed host whose content is taken, for what comes with the release; C({release}) stands for the folder of
+            O(version). It may be binary, and its content is never shown.
+        type: str
+        version_added: 0.2.0
       mode:
         description: Permissions, as octal text. World-writable files are refused.
         type: raw
@@ -110,7 +120,7 @@ options:
       - Commands, each a list of words, that have to succeed before anything is replaced.
       - They run in the staging folder as O(user), without a shell.
       - C({config}) stands for the staging folder, which holds O(config_dir) as it will be; C({release}) for the folder of
-        O(version); C({current}) for the link to the release in use.
+        O(version); C({current}) for the link to the release in use. The last two need O(version).
       - Changed unit files are checked by C(systemd-analyze verify) as well.
     type: list
     elements: list
@@ -119,6 +129,24 @@ options:
     description: Seconds that each command of O(validate) may take.
     type: int
     default: 60
+  preserve:
+    description:
+      - Data files, by their absolute paths, that another release changes for good, such as a database that it migrates when it starts.
+      - Before a release replaces another one, the service is stopped and these files are kept. If the new release does not become
+        healthy, they are put back together with the former release. Files that were not there before are removed then.
+      - Nothing is kept while the release stays the same. Name small files, together with what belongs to them (as a journal
+        beside a database); the service is down while they are copied to the folder of the releases.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.2.0
+  validate_capabilities:
+    description:
+      - Capabilities that the commands of O(validate) have, by the names that C(setpriv) takes, for checks that do what the service's unit
+        allows it to do.
+    type: list
+    elements: str
+    default: []
   health:
     description: How to tell that the service is well. Without O(health.url) its unit has to stay active.
     type: dict
@@ -140,6 +168,12 @@ options:
         type: list
         elements: int
         default: [200]
+      expect:
+        description:
+          - Regular expression in Python's syntax. An answer without a match for it does not mean well.
+          - For services that answer with 200 whatever their state is.
+        type: str
+        version_added: 0.2.0
       timeout:
         description: Seconds to wait for a good answer. A service that ends is not waited for.
         type: int
@@ -161,9 +195,13 @@ options:
         type: str
         required: true
   state:
-    description: The service is kept running.
+    description:
+      - V(started) keeps the service running.
+      - V(absent) stops and disables the units that earlier rollouts have put in place, removes the managed files, the folders that are
+        empty then, and the link C(current). Files that no rollout wrote, releases, data and the user stay.
+        Where no rollout was, nothing is done.
     type: str
-    choices: [started]
+    choices: [started, absent]
     default: started
   enabled:
     description: Whether the service is started at boot.
@@ -199,6 +237,26 @@ EXAMPLES = r"""
       url: https://localhost:9090/metrics
       prefix: prometheus_config_last_reload
 
+- name: Run a program of the distribution that listens on a port below 1024 and checks this as well
+  pachedu.observability.rollout:
+    name: gateway
+    files:
+      - path: nginx.conf
+        content: "{{ lookup('ansible.builtin.template', 'nginx.conf.j2') }}"
+        on_change: reload
+      - path: /etc/systemd/system/gateway.service
+        content: "{{ lookup('ansible.builtin.template', 'gateway.service.j2') }}"
+        mode: "0644"
+        group: root
+    validate:
+      - [/usr/sbin/nginx, -t, -c, "{config}/nginx.conf"]
+    validate_capabilities: [net_bind_service]
+
+- name: Take away what was rolled out
+  pachedu.observability.rollout:
+    name: prometheus
+    state: absent
+
 - name: Run a service that has no health address
   pachedu.observability.rollout:
     name: collector
@@ -212,12 +270,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 action:
-  description: What was done with the unit; V(none), V(started), V(reloaded) or V(restarted). In check mode, what would be done.
+  description: What was done with the unit; V(none), V(started), V(reloaded), V(restarted) or V(stopped). In check mode, what would be done.
   returned: success
   type: str
   sample: reloaded
 version:
-  description: Release before and after; before is null on a first rollout.
+  description:
+    - Release before and after. Before is null on a first rollout, after with O(state=absent), and both without O(version).
   returned: success
   type: dict
   sample: {before: 3.15.0, after: 3.16.0}
@@ -228,20 +287,26 @@ files_changed:
   elements: str
   sample: [/etc/prometheus/prometheus.yml]
 files_removed:
-  description: Files of the last rollout that were removed because they are no longer listed.
+  description: Files of the last rollout that were removed because they are no longer listed, or because of O(state=absent); folders, too.
   returned: success
   type: list
   elements: str
   sample: [/etc/prometheus/rules/old.yml]
+files_kept:
+  description: Files in the folders of the configuration that no rollout wrote, and that stay for this reason.
+  returned: with O(state=absent)
+  type: list
+  elements: str
+  sample: [/etc/prometheus/file_sd/by-hand.json]
 validated:
   description: Commands that checked the new configuration; none where nothing changed.
-  returned: success
+  returned: with O(state=started)
   type: list
   elements: str
   sample: [/opt/observability/prometheus/3.16.0/promtool check config /etc/prometheus/prometheus.yml]
 waited:
   description: Seconds spent waiting for the service to be well.
-  returned: success
+  returned: with O(state=started)
   type: float
   sample: 3.5
 interrupted:
@@ -251,7 +316,7 @@ interrupted:
   sample: false
 pending:
   description: What check mode could not look at because earlier tasks have not been done yet.
-  returned: in check mode
+  returned: in check mode with O(state=started)
   type: list
   elements: str
   sample: ["release 3.16.0 of prometheus is not installed yet, so its configuration was not checked"]
@@ -278,6 +343,7 @@ import fcntl
 import glob
 import grp
 import hashlib
+import io
 import json
 import os
 import pwd
@@ -290,6 +356,13 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pachedu.observability.plugins.module_utils.http import HttpError, request
+from ansible_collections.pachedu.observability.plugins.module_utils.removals import (
+    Found,
+    candidate_folders,
+    managed_units,
+    plan_removal,
+    removal_diff,
+)
 from ansible_collections.pachedu.observability.plugins.module_utils.rollouts import (
     Current,
     Desired,
@@ -297,16 +370,23 @@ from ansible_collections.pachedu.observability.plugins.module_utils.rollouts imp
     FoundFile,
     ManagedFile,
     RolloutError,
+    answer_problem,
+    check_capabilities,
+    check_expectation,
     check_names,
     check_paths,
+    check_placeholders,
+    check_preserved,
     fill,
     is_unit,
     judged_file,
+    link_version,
     metric_value,
     parse_manifest,
     parse_mode,
     plan_diff,
     plan_rollout,
+    program_name,
     reload_verdict,
     resolve_path,
     scrub,
@@ -314,10 +394,11 @@ from ansible_collections.pachedu.observability.plugins.module_utils.rollouts imp
     service_problem,
     trim,
 )
-from ansible_collections.pachedu.observability.plugins.module_utils.systemd import Systemd, SystemdError, run
+from ansible_collections.pachedu.observability.plugins.module_utils.systemd import Systemd, SystemdError, as_user, run
 
 JOURNAL_FORMAT = 1
 POLL = 0.5
+COPY_BYTES = 1024 * 1024
 REQUEST_TIMEOUT = 5.0
 LOCK_WAIT = 300.0
 STAGING_PARENTS = ("/tmp", "/var/tmp")
@@ -326,7 +407,7 @@ ERRORS = (RolloutError, SystemdError, HttpError, OSError)
 
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
-    "version": {"type": "str", "required": True},
+    "version": {"type": "str"},
     "root": {"type": "path", "default": "/opt/observability"},
     "config_dir": {"type": "path"},
     "unit_dir": {"type": "path", "default": "/etc/systemd/system"},
@@ -337,12 +418,13 @@ ARGUMENTS = {
         "type": "list",
         "elements": "dict",
         "default": [],
-        "mutually_exclusive": [("content", "secret_content")],
-        "required_one_of": [("content", "secret_content")],
+        "mutually_exclusive": [("content", "secret_content", "source")],
+        "required_one_of": [("content", "secret_content", "source")],
         "options": {
             "path": {"type": "str", "required": True},
             "content": {"type": "str"},
             "secret_content": {"type": "str", "no_log": True},
+            "source": {"type": "str"},
             "mode": {"type": "raw", "default": "0640"},
             "owner": {"type": "str"},
             "group": {"type": "str"},
@@ -351,6 +433,8 @@ ARGUMENTS = {
     },
     "validate": {"type": "list", "elements": "list", "default": []},
     "validate_timeout": {"type": "int", "default": 60},
+    "preserve": {"type": "list", "elements": "str", "default": []},
+    "validate_capabilities": {"type": "list", "elements": "str", "default": []},
     "health": {
         "type": "dict",
         "apply_defaults": True,
@@ -360,6 +444,7 @@ ARGUMENTS = {
             "username": {"type": "str"},
             "password": {"type": "str", "no_log": True},
             "status": {"type": "list", "elements": "int", "default": [200]},
+            "expect": {"type": "str"},
             "timeout": {"type": "int", "default": 60},
             "settle": {"type": "int", "default": 3},
         },
@@ -368,7 +453,7 @@ ARGUMENTS = {
         "type": "dict",
         "options": {"url": {"type": "str", "required": True}, "prefix": {"type": "str", "required": True}},
     },
-    "state": {"type": "str", "choices": ["started"], "default": "started"},
+    "state": {"type": "str", "choices": ["started", "absent"], "default": "started"},
     "enabled": {"type": "bool", "default": True},
 }
 
@@ -404,6 +489,20 @@ def group_number(name):
     return grp.getgrnam(name).gr_gid
 
 
+def content_of(item, release, pending):
+    """The bytes of a file option. In check mode what a release brings may still come: the file is empty then."""
+    if item["source"] is None:
+        return (item["content"] if item["secret_content"] is None else item["secret_content"]).encode()
+    source = Path(fill([item["source"]], {"release": release})[0])
+    try:
+        return source.read_bytes()
+    except FileNotFoundError as error:
+        if pending is None:
+            raise RolloutError(f"files: source {source} of {item['path']} is not there: is it part of this release?") from error
+        pending.append(f"{source} does not exist yet, so {item['path']} was not looked at")
+        return b""
+
+
 def read_options(params, pending):
     """Turn the module's options into what is wanted; `pending` collects what is not there yet in check mode and is None otherwise."""
     name, root, unit_dir = params["name"], params["root"], params["unit_dir"]
@@ -411,13 +510,12 @@ def read_options(params, pending):
     check_names(name, params["version"], {"root": root, "config_dir": config_dir, "unit_dir": unit_dir})
     files = []
     for item in params["files"]:
-        secret = item["content"] is None
         path = resolve_path(item["path"], config_dir, f"{root}/{name}")
         files.append(
             ManagedFile(
                 path=path,
-                content=(item["secret_content"] if secret else item["content"]).encode(),
-                secret=secret,
+                content=content_of(item, f"{root}/{name}/{params['version']}", pending),
+                secret=item["content"] is None,
                 mode=parse_mode(item["mode"], path),
                 owner=number_of("owner", item["owner"] or params["owner"], user_number, pending),
                 group=number_of("group", item["group"] or params["group"] or name, group_number, pending),
@@ -425,9 +523,13 @@ def read_options(params, pending):
             )
         )
     check_paths([item.path for item in files])
+    check_preserved(params["preserve"], f"{root}/{name}", {item.path for item in files})
     for command in params["validate"]:
         if not command or not all(isinstance(word, str) and word for word in map(str, command)):
             raise RolloutError(f"validate: {command!r} is no command: give a list of words, the program first")
+        check_placeholders(command, params["version"])
+    check_capabilities(params["validate_capabilities"])
+    check_expectation(params["health"].get("expect"))
     return Desired(
         name=name,
         version=params["version"],
@@ -439,12 +541,13 @@ def read_options(params, pending):
         group=number_of("group", params["group"] or name, group_number, pending),
         enabled=params["enabled"],
         health=params["health"],
+        preserve=tuple(params["preserve"]),
     )
 
 
 def check_release(desired, pending):
     """Refuse a release that is not installed; in check mode it may still come."""
-    if Path(desired.release, ".release.json").is_file():
+    if desired.version is None or Path(desired.release, ".release.json").is_file():
         return
     if pending is None:
         what = f"release {desired.version} of {desired.name} is not in {desired.release} (no .release.json)"
@@ -456,6 +559,9 @@ def check_release(desired, pending):
 def locked(base, check_mode):
     """Keep other rollouts of this component out; check mode makes no lock file where none is."""
     path = Path(base, ".rollout.lock")
+    if not check_mode and not path.parent.is_dir():
+        # A component with releases has its folder already.
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     flags = os.O_RDONLY if check_mode else os.O_RDWR | os.O_CREAT
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -557,11 +663,22 @@ def set_attributes(path, mode, owner, group):
 
 def place(path, content, mode, owner, group, prefix):
     """Write a file beside its place and move it there."""
+    place_stream(path, io.BytesIO(content), mode, owner, group, prefix)
+
+
+def place_copy(source, path, mode, owner, group, prefix):
+    """Put a copy of a file of any size in its place."""
+    with Path(source).open("rb") as content:
+        place_stream(path, content, mode, owner, group, prefix)
+
+
+def place_stream(path, content, mode, owner, group, prefix):
+    """Write what a stream holds beside its place and move it there."""
     folder = Path(path).parent
     descriptor, temporary = tempfile.mkstemp(prefix=prefix, dir=folder)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
+            shutil.copyfileobj(content, stream, COPY_BYTES)
             stream.flush()
             set_attributes(temporary, mode, owner, group)
             os.fsync(stream.fileno())
@@ -624,7 +741,8 @@ class Journal:
         except (ValueError, KeyError, TypeError) as error:
             hint = f"compare the service's files with the copies beside it by hand, then remove {self.folder}"
             raise RolloutError(f"{self.pending} of an interrupted rollout cannot be understood ({error!r}): {hint}") from error
-        self.data = data
+        # The journals of version 0.1.0 know of no data.
+        self.data = {"preserved": [], **data}
 
     def before(self):
         """What was at each path before the rollout; empty if none is recorded, or if it has been put back."""
@@ -656,10 +774,17 @@ class Journal:
             "daemon_reload": plan.daemon_reload or bool(former and former["daemon_reload"]),
             "current": desired.current,
             "entries": [],
+            "preserved": [],
         }
         self.folder.mkdir(mode=0o700, exist_ok=True)
         copies = self.folder / data["token"]
         copies.mkdir(mode=0o700)
+        if former and former["version"] == plan.version_before:
+            # The release of the interrupted rollout may have changed the data since: what was kept then is what counts.
+            data["preserved"] = former["preserved"]
+            for entry in data["preserved"]:
+                if entry["kind"] == "file":
+                    os.link(self.copies / entry["copy"], copies / entry["copy"])
         touched = {item.path: found for item, found in plan.written + plan.mended}
         touched.update((path, found) for path, _entry, found in plan.removed)
         touched[desired.manifest] = look(desired.manifest)
@@ -678,6 +803,30 @@ class Journal:
             data["entries"].append(entry)
         self._write(data)
 
+    def preserve(self, paths):
+        """Keep data files; the service has to be stopped."""
+        entries = []
+        for number, path in enumerate(paths):
+            try:
+                info = os.lstat(path)
+            except FileNotFoundError:
+                entries.append({"path": path, "kind": "absent"})
+                continue
+            if not stat.S_ISREG(info.st_mode):
+                raise RolloutError(f"preserve: {path} is there and is no regular file: name files only")
+            entry = {"path": path, "kind": "file", "mode": stat.S_IMODE(info.st_mode), "owner": info.st_uid, "group": info.st_gid}
+            entry["copy"] = f"data-{number}"
+            place_copy(path, self.copies / entry["copy"], entry["mode"], entry["owner"], entry["group"], "")
+            entries.append(entry)
+        self._write({**self.data, "preserved": entries})
+
+    def restore_data(self, entry):
+        """Put one data file back; the service has to be stopped."""
+        if entry["kind"] == "absent":
+            remove(entry["path"])
+        else:
+            place_copy(self.copies / entry["copy"], entry["path"], entry["mode"], entry["owner"], entry["group"], self.prefix)
+
     def _write(self, data):
         owner, group = os.geteuid(), os.getegid()
         place(self.pending, json.dumps(data, indent=1).encode(), 0o600, owner, group, "pending-")
@@ -685,9 +834,11 @@ class Journal:
         self.data = data
         self.tidy()
 
-    def put_back(self):
-        """Bring files, folders and the link `current` to their former state. May be done again at any time."""
+    def put_back(self, with_data):
+        """Bring files, folders and the link `current` to their former state, and the data too. May be done again at any time."""
         failures = []
+        for entry in self.data["preserved"] if with_data else []:
+            self._attempt(failures, self.restore_data, entry)
         for entry in self.data["entries"]:
             self._attempt(failures, self._restore, entry)
         self._attempt(failures, self._restore_link)
@@ -740,7 +891,7 @@ class Journal:
 
     def _sweep(self):
         """Remove temporary files that a kill has left."""
-        paths = [entry["path"] for entry in self.data["entries"] if entry["kind"] != "directory"]
+        paths = [entry["path"] for entry in self.data["entries"] + self.data["preserved"] if entry["kind"] != "directory"]
         for folder in {Path(path).parent for path in [*paths, self.data["current"]]}:
             if folder.is_dir():
                 for path in folder.iterdir():
@@ -850,7 +1001,9 @@ class Staging:
                 self._put(self.config / Path(item.path).relative_to(config_dir), item, item.content)
             elif is_unit(item.path, self.desired.unit_dir):
                 # The link may not be there yet, or name the former release.
-                content = item.content.replace(f"{self.desired.current}/".encode(), f"{self.desired.release}/".encode())
+                content = item.content
+                if self.desired.version is not None:
+                    content = content.replace(f"{self.desired.current}/".encode(), f"{self.desired.release}/".encode())
                 self._put(self.units / Path(item.path).name, item, content)
         gone = {path for path, _entry, _found in self.plan.removed}
         managed = {item.path for item in self.desired.files}
@@ -870,22 +1023,10 @@ class Staging:
                 staged.symlink_to(path)
 
 
-def as_user(user):
-    """The words that run a command as the service's user, or None if that user does not exist."""
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        return None
-    if entry.pw_uid == os.geteuid():
-        return []
-    groups = ",".join(map(str, os.getgrouplist(user, entry.pw_gid)))
-    return ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", f"--groups={groups}", "--no-new-privs", "--"]
-
-
 def run_check(command, shown, subject, timeout, cwd, translate):
     """Run one check; raises RolloutError with what the program said. `translate` turns staged paths into real ones."""
     environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/"}
-    program = Path(shown[0]).name
+    program = program_name(shown)
     try:
         code, output, errors = run(command, timeout, cwd=str(cwd), environment=environment)
     except SystemdError as error:
@@ -900,7 +1041,7 @@ def validate(desired, plan, params, pending):
     """Check the new configuration by the programs of the new release; returns the commands. Nothing of the host is changed."""
     if not plan.needs_validation or pending:
         return []
-    prefix = as_user(params["user"] or desired.name)
+    prefix = as_user(params["user"] or desired.name, params["validate_capabilities"])
     if prefix is None:
         if pending is None:
             user = params["user"] or desired.name
@@ -921,6 +1062,9 @@ def validate(desired, plan, params, pending):
             template = [str(word) for word in words]
             places = {"release": desired.release, "current": desired.current}
             shown = fill(template, {**places, "config": desired.config_dir})
+            if pending is not None and shown[0].startswith("/") and not Path(shown[0]).exists():
+                pending.append(f"{shown[0]} is not installed yet, so the configuration was not checked by it")
+                continue
             command = prefix + fill(template, {**places, "config": str(staging.config)})
             run_check(command, shown, judged_file(template), params["validate_timeout"], staging.config, translate)
             done.append(" ".join(shown))
@@ -981,6 +1125,11 @@ class Watch:
         if self.first is None:
             self.first = self.systemd.show()
 
+    def stop(self):
+        """Stop the service for a moment; the action of the plan, or a rollback, starts it again."""
+        self.touched = True
+        self.systemd.stop()
+
     def restart(self):
         """Restart, whatever has failed before."""
         self.systemd.reset_failed()
@@ -1023,12 +1172,13 @@ class Watch:
     def _answer(self, health, login_may_differ):
         """What is wrong with the answer of the health address, or an empty text."""
         try:
-            status = self._get(health["url"], health).status
+            answer = self._get(health["url"], health)
         except HttpError as error:
             return error_text(error)
         # After files were put back, the login of this run may be unknown to the service: that it asks for one shows that it is up.
-        good = health["status"] + ([401, 403] if login_may_differ else [])
-        return "" if status in good else f"it answered {status}"
+        if login_may_differ and answer.status in (401, 403):
+            return ""
+        return answer_problem(answer.status, answer.text, health)
 
     def wait(self, health, settle, login_may_differ=False):
         """Return when the service is well; raises RolloutError when it is not, at once where it has ended."""
@@ -1078,9 +1228,23 @@ def switch(desired, plan, journal):
         place_link(desired.current, desired.version, journal.prefix)
 
 
-def put_back(journal, systemd):
+def keep_data(desired, current, plan, journal, watch):
+    """Keep the data of the release that is replaced, or put it back where an interrupted rollout is given up for that release."""
+    kept = journal.data["preserved"]
+    if kept and desired.version == journal.data["version"]:
+        watch.stop()
+        for entry in kept:
+            journal.restore_data(entry)
+    elif plan.preserve and not kept:
+        if current.unit.load_state != "not-found":
+            watch.stop()
+        journal.preserve(plan.preserve)
+
+
+def put_back(journal, systemd, with_data=True):
     """Bring files, link and unit to their former state, except for a restart. Every step is tried; raises RolloutError for what failed."""
     data, failures = journal.data, []
+    with_data = with_data and bool(data["preserved"])
 
     def attempt(action):
         try:
@@ -1090,7 +1254,8 @@ def put_back(journal, systemd):
 
     def before_files():
         unit = systemd.show()
-        if not data["active"] and unit.load_state != "not-found" and (unit.wanted_up or unit.active_state == "deactivating"):
+        stop = with_data or not data["active"]
+        if stop and unit.load_state != "not-found" and (unit.wanted_up or unit.active_state == "deactivating"):
             systemd.stop()
         if unit.enabled and data["unit_file_state"] in ("", "disabled"):
             systemd.disable()
@@ -1104,7 +1269,9 @@ def put_back(journal, systemd):
             systemd.reset_failed()
 
     attempt(before_files)
-    attempt(journal.put_back)
+    # Under a service that could not be stopped no data is changed.
+    with_data = with_data and not failures
+    attempt(lambda: journal.put_back(with_data))
     attempt(after_files)
     if failures:
         raise RolloutError("; ".join(failures))
@@ -1127,7 +1294,8 @@ def roll_back(error, desired, current, journal, watch):
         return RolloutError(f"{reason}; {outcome}", rolled_back=False, healthy_again=False, journal=lines)
     try:
         if not data["active"]:
-            outcome = "put back: nothing is left of it" if data["version"] is None else f"put back to {former}; it is stopped, as before"
+            nothing = data["version"] is None and not data["unit_file_state"]
+            outcome = "put back: nothing is left of it" if nothing else f"put back to {former}; it is stopped, as before"
         else:
             # The former configuration may have had another address.
             health = {**desired.health, **(current.manifest.health or {})}
@@ -1155,6 +1323,7 @@ def apply(desired, current, plan, journal, watch, metric):
             journal.tidy()
         raise RolloutError(f"what is needed to put {desired.name} back cannot be kept: {error_text(error)}; nothing was changed") from error
     try:
+        keep_data(desired, current, plan, journal, watch)
         switch(desired, plan, journal)
         if plan.daemon_reload:
             watch.systemd.daemon_reload()
@@ -1181,7 +1350,8 @@ def checked(desired, current, plan, params, pending, journal, watch):
     except RolloutError as error:
         if current.interrupted and pending is None:
             raise roll_back(error, desired, current, journal, watch) from error
-        keeps = f"; {desired.name} {plan.version_before} keeps running" if current.unit.running and plan.version_before else ""
+        running = current.unit.running and (plan.version_before or desired.version is None)
+        keeps = f"; {' '.join(filter(None, [desired.name, plan.version_before]))} keeps running" if running else ""
         raise RolloutError(f"{error}; nothing was changed{keeps}") from error
 
 
@@ -1192,7 +1362,8 @@ def recover(journal, systemd):
         journal.tidy()
     elif not journal.data["put_back"]:
         try:
-            put_back(journal, systemd)
+            # Not the data: whether the release that has changed it or the former one will run is not decided yet.
+            put_back(journal, systemd, with_data=False)
         except RolloutError as error:
             raise RolloutError(f"an interrupted rollout was found, and putting it back failed: {error}") from error
         journal.mark_put_back()
@@ -1243,11 +1414,95 @@ def roll_out(params, check_mode, diff_mode):
     return result
 
 
+def read_tree(folders):
+    """The paths in each of these folders and in the folders below them; links are not followed."""
+    tree = {}
+    for folder in folders:
+        if Path(folder).is_dir() and not Path(folder).is_symlink():
+            for top, names, files in os.walk(folder):
+                tree[top] = [f"{top}/{name}" for name in names + files]
+    return tree
+
+
+def read_found(place, journal):
+    """What earlier rollouts of the component have left."""
+    before = journal.before()
+    manifest_file = before[place.manifest] if place.manifest in before else look(place.manifest)
+    manifest = parse_manifest("" if manifest_file is None else manifest_file.content.decode(), place.manifest)
+    units = {unit: Systemd(unit).show() for unit in managed_units(manifest.files, place.unit_dir)}
+    return Found(
+        link=read_link(place.current),
+        manifest=manifest,
+        manifest_there=manifest_file is not None,
+        files={path: look(path) for path in manifest.files},
+        units=units,
+        tree=read_tree(candidate_folders(manifest.files, place.config_dir, place.unit_dir)),
+        interrupted=journal.data is not None,
+    )
+
+
+def carry_out(removal, place, journal):
+    """Take away what the plan says. What is done stays done; the list of files goes last, so that the next run knows the rest."""
+    try:
+        for unit in removal.stop:
+            Systemd(unit).stop()
+        for unit in removal.disable:
+            Systemd(unit).disable()
+        for path, _entry, _found in removal.files:
+            remove(path)
+        for path in removal.directories:
+            # A folder in which somebody else has put something meanwhile stays.
+            with contextlib.suppress(OSError):
+                Path(path).rmdir()
+        remove(place.current)
+        if removal.daemon_reload:
+            Systemd(place.unit).daemon_reload()
+        for unit in removal.units:
+            Systemd(unit).reset_failed()
+        if journal.data is not None:
+            journal.close()
+        remove(place.manifest)
+    except (SystemdError, OSError) as error:
+        raise RolloutError(f"{place.name} was taken away only in part: {error_text(error)}; run again to go on") from error
+
+
+def take_away(params, check_mode, diff_mode):
+    """The whole removal; returns the module's result."""
+    name, root, unit_dir = params["name"], params["root"], params["unit_dir"]
+    config_dir = params["config_dir"] or f"/etc/{name}"
+    check_names(name, None, {"root": root, "config_dir": config_dir, "unit_dir": unit_dir})
+    place = Desired(name=name, version=None, root=root, config_dir=config_dir, unit_dir=unit_dir, files=())
+    journal = Journal(place.base)
+    # Where not even the folder of the releases is, no rollout has been, and no lock is to be made.
+    with locked(place.base, check_mode or not Path(place.base).is_dir()):
+        journal.load()
+        if journal.data is not None and not check_mode:
+            recover(journal, Systemd(place.unit))
+        found = read_found(place, journal)
+        removal = plan_removal(found, config_dir, unit_dir)
+        if removal.changed and not check_mode:
+            carry_out(removal, place, journal)
+    version = link_version(found.link, place.base)
+    result = {
+        "changed": removal.changed,
+        "action": "stopped" if removal.stop else "none",
+        "version": {"before": version, "after": None},
+        "files_changed": [],
+        "files_removed": [path for path, _entry, _found in removal.files] + list(removal.directories),
+        "files_kept": list(removal.kept),
+        "interrupted": removal.interrupted,
+    }
+    if diff_mode:
+        result["diff"] = removal_diff(removal, place.current, version)
+    return result
+
+
 def main():
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    act = take_away if module.params["state"] == "absent" else roll_out
     try:
-        result = roll_out(module.params, module.check_mode, module._diff)
+        result = act(module.params, module.check_mode, module._diff)
     except ERRORS as error:
         words = secrets_of(module.params)
         details = getattr(error, "details", {})

@@ -465,3 +465,35 @@ def test_programs_are_ended_with_their_children_after_their_time(tmp_path):
     assert systemd.run(["sh", "-c", "echo out; echo err >&2; exit 3"], 5) == (3, "out\n", "err\n")
     systemd.run(["sleep", "1"], 5)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "expect", "problem"),
+    [
+        (200, "", None, ""),
+        (503, "well", "well", "it answered 503"),
+        (200, "all is well", "well", ""),
+        (200, "all\nis  lost", "well", "its answer does not say that it is well: all is lost"),
+        (200, "", "well", "its answer does not say that it is well: it is empty"),
+    ],
+)
+def test_a_health_answer_is_judged_by_status_and_text(status, text, expect, problem):
+    assert rollouts.answer_problem(status, text, {"status": [200], "expect": expect}) == problem
+
+
+def test_an_expectation_has_to_be_a_regular_expression():
+    rollouts.check_expectation(None)
+    with pytest.raises(rollouts.RolloutError, match="health.expect: '\\(' is no regular expression"):
+        rollouts.check_expectation("(")
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (["/opt/x/promtool", "check"], "promtool"),
+        (["env", "A=1", "B=/x y", "/opt/x/bin/logstash", "-t"], "logstash"),
+        (["/usr/bin/env", "A=1"], "env"),
+    ],
+)
+def test_messages_name_the_program(command, name):
+    assert rollouts.program_name(command) == name

@@ -20,6 +20,7 @@ import os
 import pwd
 import random
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -68,7 +69,8 @@ class Host:
 
     def params(self, version="1.0", files=None, **changes):
         files = [self.unit(), {"path": "main.yml", "content": "a: 1\n", "on_change": "reload"}] if files is None else files
-        defaults = {"content": None, "secret_content": None, "mode": "0640", "owner": None, "group": None, "on_change": "restart"}
+        defaults = {"content": None, "secret_content": None, "source": None, "mode": "0640", "owner": None, "group": None}
+        defaults["on_change"] = "restart"
         params = {
             "name": "demo",
             "version": version,
@@ -81,6 +83,8 @@ class Host:
             "files": [{**defaults, **item} for item in files],
             "validate": [],
             "validate_timeout": 20,
+            "validate_capabilities": [],
+            "preserve": [],
             "health": {"url": None, "ca_path": None, "username": None, "password": None, "status": [200], "timeout": 5, "settle": 0},
             "reload_metric": None,
             "state": "started",
@@ -197,7 +201,8 @@ def host(tmp_path):
 
 def go(monkeypatch, systemd, params, check_mode=False):
     monkeypatch.setattr(rollout, "Systemd", lambda unit: systemd)
-    return rollout.roll_out(params, check_mode, True)
+    act = rollout.take_away if params["state"] == "absent" else rollout.roll_out
+    return act(params, check_mode, True)
 
 
 def before(host):
@@ -242,6 +247,28 @@ def test_first_rollout_then_nothing_then_changes(host, instant, monkeypatch):
     assert (host.base / "current").readlink() == Path("2.0")
     assert not (host.base / ".rollout").exists()
     assert "changed" in systemd.loaded
+
+
+def test_files_that_come_with_the_release_follow_it(host, instant, monkeypatch):
+    for version in ("1.0", "2.0"):
+        (host.base / version / "store.bin").write_bytes(b"\x00\x7f" + version.encode())
+    files = [host.unit(), {"path": "store.bin", "source": "{release}/store.bin"}]
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, host.params(files=files))
+    assert (host.config / "store.bin").read_bytes() == b"\x00\x7f1.0"
+    assert go(monkeypatch, systemd, host.params(files=files))["changed"] is False
+    result = go(monkeypatch, systemd, host.params("2.0", files))
+    assert (host.config / "store.bin").read_bytes() == b"\x00\x7f2.0"
+    assert [entry["after"] for entry in result["diff"] if entry["after_header"].endswith("store.bin")] == ["secret content changed\n"]
+
+
+def test_a_file_that_the_release_lacks_is_an_error_but_may_come_after_check_mode(host, instant, monkeypatch):
+    params = host.params(files=[host.unit(), {"path": "store.bin", "source": "{release}/store.bin"}])
+    tree = host.tree()
+    with pytest.raises(RolloutError, match=r"1\.0/store\.bin of store\.bin is not there"):
+        go(monkeypatch, FakeSystemd(host), params)
+    assert f"{host.base}/1.0/store.bin does not exist yet" in go(monkeypatch, FakeSystemd(host), params, check_mode=True)["pending"][0]
+    assert host.tree() == tree
 
 
 def test_unmanaged_files_are_never_touched(host, instant, monkeypatch):
@@ -325,6 +352,85 @@ def test_the_former_state_that_is_not_well_either_is_told(host, instant, monkeyp
         go(monkeypatch, systemd, host.params("2.0", after(host)))
     assert (caught.value.details["rolled_back"], caught.value.details["healthy_again"]) == (True, False)
     assert host.tree() == tree
+
+
+def packaged(host, mark="unit", main="a: 1\n", **changes):
+    """Parameters of a component whose program is none of a release."""
+    files = [
+        {"path": f"{host.units}/demo.service", "content": f"[Service]\nExecStart=/usr/sbin/demo\n# {mark}\n", "mode": "0644"},
+        {"path": "main.yml", "content": main, "on_change": "reload"},
+    ]
+    return host.params(None, files, **changes)
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A host on which nothing of the component is yet, not even its folder."""
+    host = Host(tmp_path)
+    shutil.rmtree(host.root)
+    return host
+
+
+def test_a_program_that_is_none_of_a_release_is_rolled_out_without_a_link(bare, instant, monkeypatch):
+    systemd = FakeSystemd(bare)
+    assert go(monkeypatch, systemd, packaged(bare), check_mode=True)["changed"]
+    assert not bare.root.exists()
+    result = go(monkeypatch, systemd, packaged(bare))
+    assert (result["changed"], result["action"], result["version"]) == (True, "started", {"before": None, "after": None})
+    assert sorted(path.name for path in bare.base.iterdir()) == [".rollout.lock", "rollout.json"]
+    assert not go(monkeypatch, systemd, packaged(bare))["changed"]
+    assert go(monkeypatch, systemd, packaged(bare, main="a: 2\n"))["action"] == "reloaded"
+    assert go(monkeypatch, systemd, packaged(bare, "changed", "a: 2\n"))["action"] == "restarted"
+
+
+def test_a_program_that_is_none_of_a_release_is_put_back(bare, instant, monkeypatch):
+    systemd = FakeSystemd(bare, refuse=lambda host: "broken" in (host.config / "main.yml").read_text())
+    with pytest.raises(RolloutError, match="put back: nothing is left of it"):
+        go(monkeypatch, systemd, packaged(bare, main="broken\n"))
+    go(monkeypatch, systemd, packaged(bare))
+    tree = bare.tree()
+    with pytest.raises(RolloutError, match="put back to what was there before; it is healthy again"):
+        go(monkeypatch, systemd, packaged(bare, "changed", "broken\n"))
+    assert bare.tree() == tree
+    assert systemd.state.running
+
+
+def test_a_refused_configuration_of_such_a_program_says_that_it_keeps_running(bare, instant, monkeypatch):
+    systemd = FakeSystemd(bare)
+    go(monkeypatch, systemd, packaged(bare))
+    command = ["/bin/sh", "-c", "! grep broken {config}/main.yml"]
+    with pytest.raises(RolloutError, match="nothing was changed; demo keeps running"):
+        go(monkeypatch, systemd, packaged(bare, main="broken\n", validate=[command]))
+
+
+@pytest.mark.parametrize("placeholder", ["{release}", "{current}"])
+def test_a_check_cannot_name_a_release_where_there_is_none(bare, instant, monkeypatch, placeholder):
+    with pytest.raises(RolloutError, match="needs version: name the program by its own path"):
+        go(monkeypatch, FakeSystemd(bare), packaged(bare, validate=[[f"{placeholder}/demo", "check"]]))
+
+
+def test_in_check_mode_a_program_that_is_not_installed_yet_is_told(bare, instant, monkeypatch):
+    command = ["/nonexistent/demo", "{config}/main.yml"]
+    result = go(monkeypatch, FakeSystemd(bare), packaged(bare, validate=[command]), check_mode=True)
+    assert result["pending"] == ["/nonexistent/demo is not installed yet, so the configuration was not checked by it"]
+
+
+def test_checks_get_the_capabilities_that_are_asked_for_and_no_other():
+    user = next(entry.pw_name for entry in pwd.getpwall() if entry.pw_uid != os.geteuid())
+    assert not any("caps" in word for word in rollout.as_user(user))
+    words = rollout.as_user(user, ["net_bind_service", "chown"])
+    assert words[-4:] == [
+        "--inh-caps=-all,+net_bind_service,+chown",
+        "--ambient-caps=-all,+net_bind_service,+chown",
+        "--bounding-set=-all,+net_bind_service,+chown",
+        "--",
+    ]
+
+
+@pytest.mark.parametrize("name", ["CAP_NET_ADMIN", "all,+sys_admin", ""])
+def test_what_is_no_name_of_a_capability_is_refused(bare, instant, monkeypatch, name):
+    with pytest.raises(RolloutError, match="is no capability: write it as setpriv does"):
+        go(monkeypatch, FakeSystemd(bare), packaged(bare, validate_capabilities=[name]))
 
 
 STEPS = ("replace", "unlink", "symlink", "mkdir", "rmdir", "chmod", "link", "fsync")
@@ -754,6 +860,17 @@ def test_a_service_that_ends_while_it_settles_is_not_well():
     watch, _clock = watching([UP, UP, UnitState(**{**UP.__dict__, "main_pid": 41})], [200])
     with pytest.raises(RolloutError, match="main process from 40 to 41"):
         watch.wait(HEALTH, True)
+
+
+def test_an_answer_has_to_say_what_is_expected():
+    health = {**HEALTH, "expect": r'(?s)\A(?!.*"state":"(?!RUNNING")).*"state":"RUNNING"'}
+    loading, running = '{"a": {"state":"RUNNING"},\n"b": {"state":"LOADING"}}', '{"a": {"state":"RUNNING"},\n"b": {"state":"RUNNING"}}'
+    watch, clock = watching([UP], ["{}", loading, running])
+    watch.wait(health, False)
+    assert clock.now == 1
+    watch, _clock = watching([UP], [loading])
+    with pytest.raises(RolloutError, match="within 10 s at https://localhost/ready: its answer does not say that it is well: .*LOADING"):
+        watch.wait(health, False)
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -1188,3 +1305,299 @@ def test_real_bad_options_name_the_option(real):
     outside = real.wanted()
     outside["files"][1]["path"] = "../main.yml"
     assert "'../main.yml' has '..' in it" in real.run(outside)["msg"]
+
+
+# state: absent
+
+
+def gone(host, **changes):
+    return host.params(version=None, files=[], state="absent", **changes)
+
+
+@pytest.fixture
+def installed(monkeypatch, host, instant):
+    """A host with a running service, a file of somebody else and a release that is not in use."""
+    systemd = FakeSystemd(host)
+    files = [host.unit(), {"path": "main.yml", "content": "a: 1\n"}, {"path": "rules/a.yml", "content": "b: 2\n"}]
+    files.append({"path": "password", "secret_content": "opensesame\n"})
+    go(monkeypatch, systemd, host.params(files=files))
+    systemd.calls.clear()
+    return systemd
+
+
+def test_absent_takes_away_what_was_rolled_out_and_nothing_else(monkeypatch, host, installed):
+    result = go(monkeypatch, installed, gone(host))
+    assert (result["changed"], result["action"], result["version"]) == (True, "stopped", {"before": "1.0", "after": None})
+    assert installed.calls == ["stop", "disable", "daemon_reload"]
+    assert not host.config.exists()
+    assert list(host.units.iterdir()) == []
+    assert sorted(path.name for path in host.base.iterdir()) == [".rollout.lock", "1.0", "2.0"]
+    assert result["files_kept"] == []
+    assert f"{host.config}/rules" in result["files_removed"]
+    again = go(monkeypatch, installed, gone(host))
+    assert (again["changed"], again["action"], again["files_removed"], again["diff"]) == (False, "none", [], [])
+    assert len(installed.calls) == 3
+
+
+def test_absent_keeps_the_files_of_others(monkeypatch, host, installed):
+    (host.config / "rules/by-hand.yml").write_text("mine")
+    result = go(monkeypatch, installed, gone(host))
+    assert result["files_kept"] == [f"{host.config}/rules/by-hand.yml"]
+    assert [path.name for path in host.config.rglob("*")] == ["rules", "by-hand.yml"]
+    assert go(monkeypatch, installed, gone(host))["changed"] is False
+
+
+def test_absent_in_check_mode_changes_nothing_and_hides_secrets(monkeypatch, host, installed):
+    before = host.tree()
+    result = go(monkeypatch, installed, gone(host), check_mode=True)
+    assert result["changed"] is True
+    assert host.tree() == before
+    assert installed.calls == []
+    assert "opensesame" not in json.dumps(result)
+    assert {
+        "before_header": f"{host.config}/main.yml",
+        "after_header": f"{host.config}/main.yml",
+        "before": "a: 1\n",
+        "after": "",
+    } in result["diff"]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_absent_where_nothing_ever_was(monkeypatch, host, instant, check_mode):
+    systemd = FakeSystemd(host)
+    before = host.tree()
+    result = go(monkeypatch, systemd, gone(host, name="other"), check_mode)
+    assert (result["changed"], systemd.calls) == (False, [])
+    assert host.tree() == before
+    assert not (host.root / "other").exists()
+
+
+def test_absent_leaves_a_unit_that_no_rollout_wrote(monkeypatch, host, instant):
+    systemd = FakeSystemd(host)
+    systemd.file.write_text("[Service]\nExecStart=/bin/true\n")
+    assert go(monkeypatch, systemd, gone(host))["changed"] is False
+    assert systemd.file.exists()
+
+
+def test_absent_after_an_interrupted_rollout(monkeypatch, host, installed):
+    def killed(*_arguments):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rollout, "write_manifest", killed)
+        with pytest.raises(KilledError):
+            go(patch, installed, host.params("2.0", files=[host.unit("new"), {"path": "new.yml", "content": "c: 3\n"}]))
+    assert (host.base / ".rollout").exists()
+    result = go(monkeypatch, installed, gone(host))
+    assert (result["interrupted"], result["version"]["before"]) == (True, "1.0")
+    assert not host.config.exists()
+    assert not (host.base / ".rollout").exists()
+    assert go(monkeypatch, installed, gone(host))["changed"] is False
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_absent_is_ended_by_the_next_run(monkeypatch, host, installed, step):
+    """The removal is broken off before each of its steps in turn."""
+    steps = itertools.count()
+
+    def breaking(function):
+        @functools.wraps(function)
+        def call(*arguments):
+            if next(steps) == step:
+                raise KilledError
+            return function(*arguments)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rollout, "remove", breaking(rollout.remove))
+        for name in ("stop", "disable", "daemon_reload"):
+            patch.setattr(installed, name, breaking(getattr(installed, name)))
+        with contextlib.suppress(KilledError):
+            go(patch, installed, gone(host))
+    go(monkeypatch, installed, gone(host))
+    assert not host.config.exists()
+    assert list(host.units.iterdir()) == []
+    assert (installed.state.running, installed.enabled, installed.loaded) == (False, False, None)
+    assert sorted(path.name for path in host.base.iterdir()) == [".rollout.lock", "1.0", "2.0"]
+    assert go(monkeypatch, installed, gone(host))["changed"] is False
+
+
+def test_absent_that_fails_says_that_it_can_be_done_again(monkeypatch, host, installed):
+    def refuse():
+        raise SystemdError("systemctl stop demo.service failed: timeout")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(installed, "stop", refuse)
+        with pytest.raises(RolloutError, match=r"taken away only in part: systemctl stop demo.service failed: timeout; run again"):
+            go(patch, installed, gone(host))
+    assert go(monkeypatch, installed, gone(host))["changed"] is True
+
+
+# Data of the service that another release changes for good
+
+
+class Database(FakeSystemd):
+    """A service whose release 2.0 migrates its data when it starts, and which refuses data of a newer release."""
+
+    def __init__(self, host, refuse=lambda host: False):
+        super().__init__(host, refuse)
+        self.path = host.root.parent / "data" / "demo.db"
+        self.path.parent.mkdir(exist_ok=True)
+
+    def _run(self):
+        release = os.readlink(self.host.base / "current")
+        if not self.path.exists():
+            self.path.write_text(f"{release}: made")
+            self.path.chmod(0o640)
+        elif release == "2.0" and self.path.read_text().startswith("1.0"):
+            self.path.write_text("2.0: migrated")
+            (self.path.parent / "demo.db-wal").write_text("2.0")
+        super()._run()
+        if release == "1.0" and not self.path.read_text().startswith("1.0"):
+            self.state = UnitState("loaded", "failed", "failed", "exit-code", 0, 0, "", f"id{self.pids}", 1)
+
+    def wanted(self, version, files=None):
+        return self.host.params(version, files, preserve=[str(self.path), f"{self.path}-wal"])
+
+
+@pytest.fixture
+def database(host, instant, monkeypatch):
+    broken = []
+    systemd = Database(host, refuse=lambda host: bool(broken) and os.readlink(host.base / "current") == "2.0")
+    systemd.broken = broken
+    go(monkeypatch, systemd, systemd.wanted("1.0"))
+    systemd.calls.clear()
+    return systemd
+
+
+def data_of(systemd):
+    return {path.name: path.read_text() for path in systemd.path.parent.iterdir()}
+
+
+def test_data_is_put_back_with_the_former_release(host, database, monkeypatch):
+    database.broken.append(True)
+    mode = stat.S_IMODE(database.path.stat().st_mode)
+    with pytest.raises(RolloutError, match="put back to 1.0; it is healthy again"):
+        go(monkeypatch, database, database.wanted("2.0"))
+    assert data_of(database) == {"demo.db": "1.0: made"}
+    assert stat.S_IMODE(database.path.stat().st_mode) == mode
+    assert database.state.running
+    assert not (host.base / ".rollout").exists()
+    # Stopped before the data was read, and stopped again before it was put back.
+    assert [call for call in database.calls if call in ("stop", "restart")] == ["stop", "restart", "stop", "restart"]
+
+
+def test_data_stays_with_a_release_that_works(host, database, monkeypatch):
+    result = go(monkeypatch, database, database.wanted("2.0"))
+    assert (result["action"], data_of(database)["demo.db"]) == ("restarted", "2.0: migrated")
+    assert not (host.base / ".rollout").exists()
+
+
+def test_data_is_left_alone_while_the_release_stays(host, database, monkeypatch):
+    database.path.write_text("1.0: much later")
+    files = [host.unit("new"), {"path": "main.yml", "content": "a: 2\n"}]
+    database.refuse = lambda host: "2" in (host.config / "main.yml").read_text()
+    with pytest.raises(RolloutError, match="it is healthy again"):
+        go(monkeypatch, database, database.wanted("1.0", files))
+    assert data_of(database) == {"demo.db": "1.0: much later"}
+    assert "stop" not in database.calls
+
+
+def test_data_of_a_stopped_service_is_kept_too(database, monkeypatch):
+    database.stop()
+    database.broken.append(True)
+    with pytest.raises(RolloutError, match="it is stopped, as before"):
+        go(monkeypatch, database, database.wanted("2.0"))
+    assert data_of(database) == {"demo.db": "1.0: made"}
+    assert not database.state.wanted_up
+
+
+@pytest.mark.parametrize("end", ["2.0", "1.0", "fails"])
+def test_data_survives_a_kill_at_any_step(tmp_path, instant, monkeypatch, end):
+    """After the kill the run is done again, given up for the former release, or done again with a release that fails."""
+    reached, at = False, 0
+    while not reached:
+        at += 1
+        host = Host(tmp_path / str(at))
+        broken = []
+        systemd = Database(host, refuse=lambda host, broken=broken: bool(broken) and os.readlink(host.base / "current") == "2.0")
+        go(monkeypatch, systemd, systemd.wanted("1.0"))
+        try:
+            with breaking(systemd, at, KilledError()) as taken:
+                go(monkeypatch, systemd, systemd.wanted("2.0"))
+            reached = True
+            if end != "2.0":
+                break
+        except KilledError:
+            pass
+        where = (at, taken[-1])
+        finished = not (host.base / ".rollout" / "pending.json").exists() and os.readlink(host.base / "current") == "2.0"
+        if finished and end != "2.0":
+            continue
+        if end == "fails":
+            broken.append(True)
+            with pytest.raises(RolloutError, match=r"put back to 1\.0"):
+                go(monkeypatch, systemd, systemd.wanted("2.0"))
+        else:
+            go(monkeypatch, systemd, systemd.wanted(end))
+        expected = "2.0: migrated" if end == "2.0" else "1.0: made"
+        assert systemd.path.read_text() == expected, where
+        assert [path for path in host.tree() if "/.rollout" in path] == [], where
+        assert not [path for path in systemd.path.parent.iterdir() if path.name.startswith(".rollout")], where
+        if end == "2.0":
+            assert systemd.state.running, where
+    assert at > 20
+
+
+def test_data_that_cannot_be_kept_stops_the_rollout(host, database, monkeypatch):
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", "/data")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rollout, "place_copy", full)
+        with pytest.raises(RolloutError, match="No space left on device.*put back to 1.0; it is healthy again"):
+            go(patch, database, database.wanted("2.0"))
+    assert data_of(database) == {"demo.db": "1.0: made"}
+    assert (host.base / "current").readlink() == Path("1.0")
+
+
+def test_data_is_not_put_under_a_service_that_does_not_stop(host, database, monkeypatch):
+    database.broken.append(True)
+    stop, calls = database.stop, []
+
+    def stop_once():
+        calls.append("stop")
+        if len(calls) == 2:
+            raise SystemdError("systemctl stop demo.service failed: timeout")
+        stop()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "stop", stop_once)
+        with pytest.raises(RolloutError, match="systemctl stop demo.service failed: timeout; the next run tries it again"):
+            go(patch, database, database.wanted("2.0"))
+    assert database.path.read_text() == "2.0: migrated"
+    assert go(monkeypatch, database, database.wanted("1.0"))["interrupted"]
+    assert data_of(database) == {"demo.db": "1.0: made"}
+    assert database.state.running
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("data/demo.db", "is no plain absolute path"),
+        ("/data/../demo.db", "is no plain absolute path"),
+        ("{config}/main.yml", "is a file of the rollout itself"),
+        ("{base}/1.0/x", "is a file of the rollout itself"),
+    ],
+)
+def test_data_paths_that_make_no_sense(host, instant, monkeypatch, path, message):
+    path = path.replace("{config}", str(host.config)).replace("{base}", str(host.base))
+    with pytest.raises(RolloutError, match=f"preserve: .*{message}"):
+        go(monkeypatch, FakeSystemd(host), host.params(preserve=[path]))
+
+
+def test_data_has_to_be_files(host, database, monkeypatch):
+    (database.path.parent / "demo.db-wal").mkdir()
+    with pytest.raises(RolloutError, match="demo.db-wal is there and is no regular file.*it is healthy again"):
+        go(monkeypatch, database, database.wanted("2.0"))
