@@ -136,6 +136,7 @@ class LookupModule(LookupBase):
         return due
 
     def _judge(self, store, component, authority, names, now):
+        names = certificates.component_names(component, names)
         certificate, key = store.certificate(component), store.key(component)
         renew_before = self.get_option("renew_before_days")
         reason = certificates.reason_to_issue(certificate, key, store.key_path(component), authority, names, renew_before, now)

@@ -36,6 +36,14 @@ options:
     description:
       - The characters of a new secret, at least 10 different ones. By default ASCII letters and digits.
     type: str
+  kind:
+    description:
+      - What a new secret is; V(private_key) is a key in PEM format (PKCS 8, elliptic curve secp256r1), for which O(length) and O(chars)
+        mean nothing.
+    type: str
+    choices: [password, private_key]
+    default: password
+    version_added: 0.2.0
   generate:
     description:
       - Whether a missing secret is made. If not, it is an error, in check mode too.
@@ -79,6 +87,8 @@ _raw:
   elements: str
 """
 
+import functools
+
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.pachedu.observability.plugins.plugin_utils import secrets
@@ -102,9 +112,11 @@ class LookupModule(LookupBase):
             return value
         if not self.get_option("generate"):
             raise secrets.SecretError(f"{path} is missing: write the secret into it (mode 0600)")
-        if self.get_option("check_mode"):
-            return secrets.ephemeral(path, length, chars)
-        return secrets.obtain(directory, name, length, chars, self._decrypt)
+        if self.get_option("kind") == "private_key":
+            make, stand_in = secrets.generate_key, functools.partial(secrets.ephemeral_key, path)
+        else:
+            make, stand_in = functools.partial(secrets.generate, length, chars), functools.partial(secrets.ephemeral, path, length, chars)
+        return stand_in() if self.get_option("check_mode") else secrets.obtain(directory, name, make, self._decrypt)
 
     def _decrypt(self, path):
         return secrets.vault_text(self._loader, path)

@@ -14,7 +14,7 @@ try:
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 except ImportError as error:
     IMPORT_ERROR = error
 else:
@@ -24,6 +24,17 @@ else:
 # Browsers refuse longer-lived server certificates (CA/Browser Forum: 398 days); one day is left for the clocks.
 MAXIMUM_DAYS = 397
 AUTHORITY_WARNING_DAYS = 90
+# Services that let clients in by a certificate: whoever an authority knows that they trust may come. So they trust the platform's alone.
+CLIENT_JUDGES = ("elasticsearch", "jaeger")
+# Nodes of Elasticsearch let each other in by this name, which no other component's certificate bears.
+PEER_NAMES = {"elasticsearch": ("node.elasticsearch.internal",)}
+# The gateway shows people a certificate of theirs, and one of the platform's authority to the host itself and to other services.
+FRONT_DOOR = "gateway"
+_GIVEN = ("certificate", "private_key", "ca")
+_RSA_BITS = 2048
+_CURVE_BITS = 256
+_WEAK_DIGESTS = ("md5", "sha1")
+KEY_REMEDY = "mend it, or delete it to have a new one made where it is not your own"
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _DNS = re.compile(rf"{_LABEL}(\.{_LABEL})*\Z")
 _WILDCARD = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*\Z")
@@ -97,12 +108,14 @@ def alternative_names(found, wanted=()):
     return list(dict.fromkeys(name for name in names if name))
 
 
+def component_names(component, names):
+    """The names of one component's certificate: those of its host, and where it lets peers in by a name, that one."""
+    return [*names, *(f"DNS:{name}" for name in PEER_NAMES.get(component, ()) if f"DNS:{name}" not in names)]
+
+
 def load_authority(text, source, remedy, now):
     """The authority of a PEM text: its first certificate signs, more may follow up to the root."""
-    try:
-        certificates = [x509.load_pem_x509_certificate(part.encode()) for part in _CERTIFICATE.findall(text)]
-    except ValueError:
-        certificates = []
+    certificates = load_certificates(text)
     if not certificates:
         raise CertificateError(f"{source} holds no PEM certificate: {remedy}")
     authority = Authority(certificates, source, remedy)
@@ -133,7 +146,15 @@ def check_authority_key(authority, text, source, passphrase=None):
         raise CertificateError(f"the key {source} does not belong to the CA certificate {authority.source}: give the two of one CA")
 
 
-def load_key(text, source, passphrase=None):
+def load_certificates(text):
+    """All certificates of a PEM text; none where one of them cannot be read."""
+    try:
+        return [x509.load_pem_x509_certificate(part.encode()) for part in _CERTIFICATE.findall(text)]
+    except ValueError:
+        return []
+
+
+def load_key(text, source, passphrase=None, remedy=KEY_REMEDY):
     """The private key of a PEM text."""
     try:
         return serialization.load_pem_private_key(text.encode(), passphrase.encode() if passphrase else None)
@@ -142,7 +163,7 @@ def load_key(text, source, passphrase=None):
     except ValueError:
         fault = "cannot be read with the passphrase given" if passphrase else "holds no PEM private key"
     # Outside of the handler: a cause could quote the key.
-    raise CertificateError(f"the private key {source} {fault}: mend it, or delete it to have a new one made where it is not your own")
+    raise CertificateError(f"the private key {source} {fault}: {remedy}")
 
 
 def reason_unusable(certificate_text, key_text, key_source, authority):
@@ -179,6 +200,159 @@ def reason_to_issue(certificate_text, key_text, key_source, authority, names, re
         changes = [f"+{name}" for name in names if name not in present] + [f"-{name}" for name in sorted(present - set(names))]
         return f"the names differ ({', '.join(changes)})"
     return None
+
+
+def given_bundle(entry, authority):
+    """What a service is given where the user gives its certificate: the chain as it was given, and the key."""
+    chain = load_certificates(entry["certificate"])
+    intermediates = authority.intermediates if authority and _issued_by(chain[-1], authority.certificate) else ""
+    return {"certificate": "".join(map(_pem, chain)) + intermediates, "private_key": entry["private_key"].strip() + "\n"}
+
+
+def trusted(component, authority, given):
+    """What a component trusts, as text: the platform's authority, and those of certificates of the user (given: all hosts' entries)."""
+    texts = list(map(_pem, authority.certificates))
+    if component not in CLIENT_JUDGES:
+        for entry in given:
+            texts += map(_pem, load_certificates(entry.get("ca") or ""))
+    return "".join(dict.fromkeys(texts))
+
+
+def names_asked(component, address):
+    """The names under which a service's certificate is asked for: its host's address, and localhost by the host itself."""
+    return [address] if component == FRONT_DOOR else [address, "localhost"]
+
+
+def given_findings(component, entry, authority, names, warn_days, now):
+    """What is wrong with a certificate of the user, as (level, message) each. authority: None where there is none yet."""
+    source = f"pki_certificates.{component}"
+    shape = _shape_faults(entry, source)
+    if shape:
+        return [("error", fault) for fault in shape]
+    chain = load_certificates(entry["certificate"])
+    if not chain:
+        return [("error", f"{source}.certificate holds no PEM certificate: {_text_hint(entry['certificate'])}")]
+    faults, leaf = [], chain[0]
+    try:
+        key = load_key(entry["private_key"], f"{source}.private_key", remedy=_text_hint(entry["private_key"]))
+        if _public(key) != _public(leaf):
+            faults.append(
+                f"{source}: the certificate ({leaf.subject.rfc4514_string()}) is not for this private_key: give the two of one pair"
+            )
+    except CertificateError as error:
+        faults.append(str(error))
+    faults += _use_faults(component, leaf, source) + _strength_faults(leaf, source) + _name_faults(leaf, names, source)
+    faults += _trust_faults(component, chain, entry, authority, source)
+    start, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    if end <= now:
+        faults.append(f"{source}: the certificate expired on {_date(end)}: give a renewed one")
+    elif start > now:
+        faults.append(f"{source}: the certificate is valid only from {_date(start)}: give one that is valid, or set the controller's clock")
+    findings = [("error", fault) for fault in faults]
+    if now < end < now + warn_days * _DAY:
+        findings.append(("warning", f"{source}: the certificate expires on {_date(end)}, in {(end - now).days} days: give a renewed one"))
+    return findings
+
+
+def _text_hint(text):
+    if "\n" not in text.strip() and text.strip().startswith(("/", "~", ".")):
+        return "give the text, for example by lookup('ansible.builtin.file', …), not the path"
+    return "give it in PEM format, a key without a passphrase (Ansible Vault protects it)"
+
+
+def _shape_faults(entry, source):
+    if not isinstance(entry, dict):
+        return [f"{source} must have certificate, private_key and, where another CA has signed, ca, not {type(entry).__name__}"]
+    faults = [f"{source}.{name} is not known: there are {', '.join(_GIVEN)}" for name in entry if name not in _GIVEN]
+    for name in _GIVEN[:2]:
+        if not isinstance(entry.get(name), str) or not entry[name].strip():
+            faults.append(f"{source}.{name} is missing: give both certificate and private_key, as PEM text")
+    if entry.get("ca") and not (isinstance(entry["ca"], str) and load_certificates(entry["ca"])):
+        faults.append(f"{source}.ca holds no PEM certificate: {_text_hint(str(entry['ca']))}")
+    return faults
+
+
+def _use_faults(component, leaf, source):
+    try:
+        if leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return [f"{source}: the first certificate is a CA's, not a server's: put the server's first, and the CA into ca"]
+    except x509.ExtensionNotFound:
+        pass
+    try:
+        uses = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return []
+    needed = {"serverAuth": x509.ExtendedKeyUsageOID.SERVER_AUTH}
+    if component == "elasticsearch":
+        # Nodes show it to each other as clients, too.
+        needed["clientAuth"] = x509.ExtendedKeyUsageOID.CLIENT_AUTH
+    missing = [name for name, use in needed.items() if use not in uses]
+    return (
+        [f"{source}: the certificate may not be used as {' and '.join(missing)} (extendedKeyUsage): have it issued for that"]
+        if missing
+        else []
+    )
+
+
+def _strength_faults(leaf, source):
+    key, faults = leaf.public_key(), []
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size < _RSA_BITS:
+            faults.append(f"{source}: the key has {key.key_size} bits: RSA keys need {_RSA_BITS} or more")
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        if key.curve.key_size < _CURVE_BITS:
+            faults.append(f"{source}: the key's curve {key.curve.name} is too weak: use secp256r1 or a larger one")
+    elif not isinstance(key, (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)):
+        faults.append(f"{source}: the key is neither RSA nor of an elliptic curve: browsers refuse it")
+    digest = leaf.signature_hash_algorithm
+    if digest is not None and digest.name in _WEAK_DIGESTS:
+        faults.append(f"{source}: the certificate is signed with {digest.name}, which clients refuse: have it signed with SHA-256")
+    return faults
+
+
+def _name_faults(leaf, names, source):
+    present = {name.lower() for name in _names_of(leaf)}
+    missing = [name for name in alternative_names(names) if not _covered(name, present)]
+    if not missing:
+        return []
+    shown = ", ".join(sorted(present)) or "none"
+    return [
+        f"{source}: the certificate lacks {', '.join(missing)}, by which this service is asked (it has {shown}): have it issued with them"
+    ]
+
+
+def _covered(name, present):
+    name = name.lower()
+    _kind, _colon, value = name.partition(":")
+    _label, dot, parent = value.partition(".")
+    return name in present or (name.startswith("dns:") and dot and f"dns:*.{parent}" in present)
+
+
+def _trust_faults(component, chain, entry, authority, source):
+    if component in CLIENT_JUDGES and entry.get("ca"):
+        return [
+            f"{source}.ca cannot be: {component} lets clients in by certificates of the platform's CA alone; "
+            "have the certificate signed by that one (or give yours as pki_ca_certificate), and leave ca out"
+        ]
+    roots = load_certificates(entry.get("ca") or "") or (authority.certificates if authority else [])
+    if (component == FRONT_DOOR and not entry.get("ca")) or _leads_to(chain, roots):
+        return []
+    issuer = chain[-1].issuer.rfc4514_string()
+    if entry.get("ca"):
+        return [f"{source}: the certificate does not lead to a CA in ca: give the CA {issuer} there, or the certificates between the two"]
+    return [f"{source}: the certificate is signed by {issuer}, which is not the platform's CA: give that CA's certificate as {source}.ca"]
+
+
+def _leads_to(chain, roots):
+    current, between = chain[0], list(chain[1:])
+    while True:
+        if any(_issued_by(current, root) for root in roots):
+            return True
+        above = next((one for one in between if _issued_by(current, one)), None)
+        if above is None:
+            return False
+        between.remove(above)
+        current = above
 
 
 @functools.lru_cache(maxsize=None)

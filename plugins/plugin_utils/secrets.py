@@ -19,6 +19,12 @@ from pathlib import Path
 
 from ansible.errors import AnsibleError
 
+try:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+except ImportError:
+    ec = None
+
 ALPHANUMERIC = string.ascii_letters + string.digits
 VAULT_HEADER = b"$ANSIBLE_VAULT;"
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]*"
@@ -64,6 +70,21 @@ def generate(length, chars=ALPHANUMERIC):
     return "".join(secrets.choice(chars) for _position in range(length))
 
 
+def generate_key():
+    """A new private key (PKCS #8 in PEM format, elliptic curve secp256r1)."""
+    if ec is None:
+        raise SecretError("private keys need the Python package cryptography: run pip install cryptography on the controller")
+    key = ec.generate_private_key(ec.SECP256R1())
+    protection = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection).decode().strip()
+
+
+@functools.lru_cache(maxsize=None)
+def ephemeral_key(path):
+    """Like ephemeral, for a private key."""
+    return generate_key()
+
+
 @functools.lru_cache(maxsize=None)
 def ephemeral(path, length, chars=ALPHANUMERIC):
     """A value that stands for a secret not made yet: the same for each use in this process, written nowhere."""
@@ -107,12 +128,12 @@ def vault_text(loader, path):
         ) from error
 
 
-def obtain(directory, name, length, chars, decrypt):
+def obtain(directory, name, make, decrypt):
     """The secret's value; made first if there is none. Of several processes that make it at once one wins, all get its value."""
     path = secret_path(directory, name)
     value = read(path, decrypt)
     while value is None:
-        create(directory, path, generate(length, chars))
+        create(directory, path, make())
         value = read(path, decrypt)
     return value
 

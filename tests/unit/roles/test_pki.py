@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,43 @@ def test_a_given_ca_with_a_passphrase_signs_instead(site):
     site.verify("web2/prometheus.crt", authority="given.crt")
     assert "pass phrase" not in output
     assert given["pki_ca_private_key"].splitlines()[1] not in output
+
+
+def test_a_ca_is_replaced_without_a_moment_in_which_somebody_is_not_trusted(site):
+    """The three steps that the role's documentation gives: trust both, sign by the new one, forget the old one."""
+    (site.pki / "given.crt").unlink()
+    run = ("--vault-password-file", "vault")
+    site.run(*run)
+    old = (site.pki / "ca.crt").read_bytes()
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "New CA")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name)
+    request = request.add_extension(x509.BasicConstraints(True, 0), True)
+    request = request.add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False), True)
+    request = request.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+    new = sign(request.sign(key, hashes.SHA256()), 400, name, key)
+    (site.pki / "ca.crt").write_bytes(old + new)
+    before = site.files()
+    site.run(*run)
+    assert site.changed_since(before) == set()
+    (site.pki / "ca.crt").write_bytes(new + old)
+    (site.pki / "ca.key").write_bytes(VAULT.encrypt(pem(key)))
+    before = site.files()
+    site.run(*run)
+    assert site.changed_since(before) == CERTIFICATES
+    (site.pki / "ca.crt").write_bytes(new)
+    before = site.files()
+    site.run(*run)
+    assert site.changed_since(before) == set()
+    site.verify(*CERTIFICATES)
+
+
+def test_several_first_runs_at_once_make_one_ca(tmp_path):
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(INVENTORY))
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(PLAYBOOK))
+    site = Site(tmp_path)
+    with ThreadPoolExecutor(3) as runs:
+        list(runs.map(lambda _number: site.run(), range(3)))
+    site.verify(*CERTIFICATES)
+    before = site.files()
+    _steps, changed, _output = site.run()
+    assert (changed, site.changed_since(before)) == (set(), set())

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 from ansible.errors import AnsibleError
-from ansible_collections.pachedu.observability.plugins.lookup import certificate, certificates_due
+from ansible_collections.pachedu.observability.plugins.lookup import certificate, certificates_due, given_certificates_findings
 from ansible_collections.pachedu.observability.plugins.plugin_utils import certificates
 
 DEFAULTS = {
@@ -16,6 +16,11 @@ DEFAULTS = {
     "subject_alt_names": [],
     "days": 365,
     "renew_before_days": 30,
+    "certificates": {},
+    "issued": False,
+    "components": ["grafana", "gateway"],
+    "address": "web1",
+    "warn_days": 30,
 }
 NAMES = ["DNS:web1", "IP:10.0.0.1"]
 
@@ -27,13 +32,13 @@ class Templar:
         return value.replace("{{ site }}", "s") if isinstance(value, str) else value
 
 
-def look_up(module, tmp_path, *components, **options):
+def look_up(module, tmp_path, *components, variables=None, **options):
     """Run a lookup with these options, as Ansible would have set them."""
     plugin = module.LookupModule(loader=None, templar=Templar())
     values = {**DEFAULTS, "directory": f"{tmp_path}/{{{{ site }}}}", **options}
     plugin.set_options = lambda **_arguments: None
     plugin.get_option = values.__getitem__
-    return plugin.run(list(components), {})
+    return plugin.run(list(components), variables or {})
 
 
 def put(path, text, mode=0o600):
@@ -209,3 +214,59 @@ def test_a_pair_that_does_not_belong_together_is_never_handed_out(folder, tmp_pa
     put(folder / "web1" / "prometheus.key", pki.key_text(pki.make_key()))
     with pytest.raises(AnsibleError, match="the certificate is not for the present private key for prometheus on web1"):
         look_up(certificate, tmp_path, "prometheus")
+
+
+@pytest.fixture
+def given(pki):
+    """A certificate of the user, signed by another CA."""
+    ca_key, key = pki.make_key(), pki.make_key()
+    ca = pki.certificate_text(ca_key, "Corporate CA", ca=True, key_usage=True)
+    text = pki.certificate_text(key, signer=("Corporate CA", ca_key), names=["DNS:web1", "DNS:localhost"])
+    return {"certificate": text, "private_key": pki.key_text(key), "ca": ca}
+
+
+def everywhere(**entries):
+    """Variables of two hosts, of which the other one has these given certificates."""
+    return {"groups": {"observability": ["web1", "web2"]}, "hostvars": {"web1": {}, "web2": {"pki_certificates": entries}}}
+
+
+def test_a_given_certificate_wins_over_the_issued_one_unless_that_is_wanted(folder, tmp_path, pki, given):
+    (bundle,) = look_up(certificate, tmp_path, "prometheus", certificates={"prometheus": given})
+    assert (bundle["certificate"], bundle["private_key"], bundle["ca"]) == (given["certificate"], given["private_key"], pki.ca_text)
+    (issued,) = look_up(certificate, tmp_path, "prometheus", certificates={"prometheus": given}, issued=True)
+    assert issued["certificate"] == (folder / "web1" / "prometheus.crt").read_text()
+
+
+def test_authorities_of_given_certificates_are_trusted_by_all_but_those_that_let_clients_in_by_a_certificate(folder, tmp_path, pki, given):
+    variables = everywhere(grafana=given, kibana=given)
+    (bundle,) = look_up(certificate, tmp_path, "prometheus", variables=variables)
+    assert bundle["ca"] == pki.ca_text + given["ca"]
+    for component in ("elasticsearch", "jaeger"):
+        for ending in ("crt", "key"):
+            put(folder / "web1" / f"{component}.{ending}", (folder / "web1" / f"prometheus.{ending}").read_text())
+        (bundle,) = look_up(certificate, tmp_path, component, variables=variables)
+        assert bundle["ca"] == pki.ca_text
+
+
+def test_a_given_certificate_that_cannot_be_used_is_never_handed_out(folder, tmp_path, pki, given):
+    wrong = {**given, "private_key": pki.key_text(pki.make_key())}
+    with pytest.raises(AnsibleError, match="pki_certificates.prometheus: the certificate .* is not for this private_key"):
+        look_up(certificate, tmp_path, "prometheus", certificates={"prometheus": wrong})
+
+
+def test_given_certificates_are_judged_by_the_hosts_that_have_the_components(folder, tmp_path, pki, given):
+    def messages(**entries):
+        return [finding["message"] for finding in look_up(given_certificates_findings, tmp_path, entries)]
+
+    assert messages() == []
+    assert messages(grafana=given) == []
+    assert messages(gateway={**given, "ca": ""}) == []
+    assert "which is not the platform's CA" in messages(grafana={**given, "ca": ""})[0]
+    assert messages(prometheus={"certificate": "rubbish", "private_key": "rubbish"}) == []
+    assert messages(grafan=given)[0].startswith("pki_certificates.grafan: there is no component of this name; known are")
+
+
+def test_the_first_run_judges_given_certificates_without_a_ca_of_the_platform(tmp_path, given):
+    assert look_up(given_certificates_findings, tmp_path, {"grafana": given}) == []
+    (bundle,) = look_up(certificate, tmp_path, "grafana", certificates={"grafana": given}, check_mode=True)
+    assert bundle["certificate"] == given["certificate"]

@@ -4,7 +4,8 @@
 import pytest
 from ansible_collections.pachedu.observability.plugins.plugin_utils import certificates
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 NAMES = ["DNS:web1", "IP:192.0.2.1", "IP:2001:db8::1"]
 
@@ -35,6 +36,12 @@ def test_names_are_sorted_into_dns_names_and_addresses(found, wanted, expected):
     if expected is None:
         expected = ["DNS:*.example.org", "DNS:a", "IP:10.0.0.2", "IP:fd00::2", "IP:fd00::3", "DNS:b"]
     assert certificates.alternative_names(found, wanted) == expected
+
+
+def test_only_nodes_of_elasticsearch_bear_the_name_by_which_they_let_each_other_in():
+    assert certificates.component_names("elasticsearch", NAMES) == [*NAMES, "DNS:node.elasticsearch.internal"]
+    assert certificates.component_names("elasticsearch", ["DNS:node.elasticsearch.internal"]) == ["DNS:node.elasticsearch.internal"]
+    assert certificates.component_names("grafana", NAMES) == NAMES
 
 
 @pytest.mark.parametrize(
@@ -192,3 +199,120 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(certificates, "IMPORT_ERROR", ImportError("no cryptography"))
     with pytest.raises(certificates.CertificateError, match="pip install 'cryptography>=42' on the controller"):
         certificates.require_cryptography()
+
+
+ASKED = ["web1.example.org", "localhost"]
+BORNE = ["DNS:web1.example.org", "DNS:localhost"]
+
+
+def judge(pki, authority, key, component="grafana", entry=None, asked=ASKED, **certificate):
+    """Findings of a certificate of the platform's CA with these peculiarities."""
+    text = pki.certificate_text(key, **{"signer": pki.ca, "names": BORNE, **certificate})
+    entry = {"certificate": text, "private_key": pki.key_text(key), **(entry or {})}
+    return certificates.given_findings(component, entry, authority, asked, 30, pki.NOW)
+
+
+def test_a_good_given_certificate_has_no_findings(pki, authority, key):
+    assert judge(pki, authority, key) == []
+    assert judge(pki, authority, key, names=["DNS:*.example.org", "DNS:localhost"]) == []
+    assert judge(pki, authority, key, days=31) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": -9, "days": -1}, "the certificate expired on 2026-06-14: give a renewed one"),
+        ({"start": 2}, "is valid only from 2026-06-17"),
+        ({"names": ["DNS:localhost"]}, "lacks DNS:web1.example.org, by which this service is asked (it has dns:localhost)"),
+        ({"names": []}, "(it has none)"),
+        ({"names": ["DNS:*.org", "DNS:localhost"]}, "lacks DNS:web1.example.org"),
+        ({"ca": True}, "the first certificate is a CA's"),
+        ({"signer": None}, "which is not the platform's CA: give that CA's certificate as pki_certificates.grafana.ca"),
+        (
+            {"entry": {"private_key": "rubbish"}},
+            "the private key pki_certificates.grafana.private_key holds no PEM private key: give it in PEM",
+        ),
+        ({"entry": {"private_key": "/etc/key.pem"}}, "give the text, for example by lookup('ansible.builtin.file', …), not the path"),
+        ({"entry": {"private_key": ""}}, "private_key is missing"),
+        ({"entry": {"certificate": "~/x.pem"}}, "certificate holds no PEM certificate: give the text"),
+        ({"entry": {"key": "x"}}, "pki_certificates.grafana.key is not known: there are certificate, private_key, ca"),
+        ({"entry": {"ca": "rubbish"}}, "ca holds no PEM certificate"),
+    ],
+)
+def test_a_given_certificate_that_cannot_serve_is_told(pki, authority, key, options, message):
+    ((level, said),) = judge(pki, authority, key, **options)
+    assert level == "error"
+    assert message in said
+    assert said.startswith("pki_certificates.grafana") or "pki_certificates.grafana.private_key" in said
+
+
+def test_a_given_pair_that_does_not_belong_together_and_an_encrypted_key_are_told(pki, authority, key):
+    ((_level, said),) = judge(pki, authority, key, entry={"private_key": pki.key_text(pki.make_key())})
+    assert "is not for this private_key: give the two of one pair" in said
+    ((_level, said),) = judge(pki, authority, key, entry={"private_key": pki.key_text(key, "secret words")})
+    assert "private_key has a passphrase, and none is given: give it in PEM format, a key without a passphrase" in said
+    assert "PRIVATE KEY" not in said
+
+
+def test_a_given_certificate_that_ends_soon_is_a_warning(pki, authority, key):
+    assert judge(pki, authority, key, days=10) == [
+        ("warning", "pki_certificates.grafana: the certificate expires on 2026-06-25, in 10 days: give a renewed one")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: rsa.generate_private_key(65537, 1024), "the key has 1024 bits"),
+        (lambda: ec.generate_private_key(ec.SECP192R1()), "the key's curve secp192r1 is too weak"),
+    ],
+)
+def test_weak_keys_are_told(pki, authority, make, message):
+    ((_level, said),) = judge(pki, authority, make())
+    assert message in said
+
+
+def test_what_a_certificate_may_be_used_for_is_looked_at(pki, authority, key):
+    def used(*uses):
+        builder = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([])).public_key(key.public_key())
+        builder = builder.serial_number(1).not_valid_before(pki.NOW).not_valid_after(pki.NOW)
+        return builder.add_extension(x509.ExtendedKeyUsage(uses), False).sign(key, hashes.SHA256())
+
+    server, client = x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH
+    assert certificates._use_faults("grafana", used(server), "x") == []
+    assert "may not be used as serverAuth" in certificates._use_faults("grafana", used(client), "x")[0]
+    assert "may not be used as clientAuth" in certificates._use_faults("elasticsearch", used(server), "x")[0]
+    assert certificates._use_faults("elasticsearch", used(server, client), "x") == []
+
+
+def test_a_given_ca_must_have_signed_directly_or_by_those_between(pki, authority, key):
+    root, middle, leaf = pki.make_key(), pki.make_key(), pki.make_key()
+    root_text = pki.certificate_text(root, "Root", ca=True)
+    middle_text = pki.certificate_text(middle, "Middle", signer=("Root", root), ca=True)
+    text = pki.certificate_text(leaf, signer=("Middle", middle), names=BORNE)
+    entry = {"certificate": text + middle_text, "private_key": pki.key_text(leaf), "ca": root_text}
+    assert certificates.given_findings("grafana", entry, authority, ASKED, 30, pki.NOW) == []
+    assert certificates.given_findings("grafana", entry, None, ASKED, 30, pki.NOW) == []
+    ((_level, said),) = certificates.given_findings("grafana", {**entry, "certificate": text}, authority, ASKED, 30, pki.NOW)
+    assert "does not lead to a CA in ca" in said
+    ((_level, said),) = certificates.given_findings("jaeger", entry, authority, ASKED, 30, pki.NOW)
+    assert "jaeger lets clients in by certificates of the platform's CA alone" in said
+    bundle = certificates.given_bundle(entry, authority)
+    assert bundle["certificate"] == text + middle_text
+
+
+def test_the_front_door_needs_neither_localhost_nor_a_known_ca(pki, authority):
+    key = pki.make_key()
+    text = pki.certificate_text(key, "Public", signer=("Elsewhere", pki.make_key()), names=["DNS:web1.example.org"])
+    entry = {"certificate": text, "private_key": pki.key_text(key)}
+    asked = certificates.names_asked("gateway", "web1.example.org")
+    assert certificates.given_findings("gateway", entry, authority, asked, 30, pki.NOW) == []
+
+
+def test_a_chain_without_its_intermediate_gets_those_of_the_platforms_ca(pki, key):
+    middle = pki.certificate_text(key, "Middle", signer=pki.ca, ca=True, key_usage=True)
+    authority = certificates.load_authority(middle + pki.ca_text, "ca", "", pki.NOW)
+    leaf = pki.make_key()
+    text = pki.certificate_text(leaf, signer=("Middle", key), names=BORNE)
+    entry = {"certificate": text, "private_key": pki.key_text(leaf)}
+    assert certificates.given_bundle(entry, authority)["certificate"] == text + middle

@@ -11,6 +11,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.pachedu.observability.plugins.plugin_utils import secrets
+from cryptography.hazmat.primitives import serialization
 
 PASSWORD = b"vault password"
 
@@ -99,7 +100,7 @@ def test_values_that_could_be_guessed_or_not_kept_are_refused(length, chars, mes
 @pytest.mark.usefixtures("open_umask")
 def test_a_missing_secret_is_made_for_its_owner_alone(tmp_path):
     folder = tmp_path / "secrets"
-    value = secrets.obtain(folder, "a/b/c", 20, secrets.ALPHANUMERIC, refuse)
+    value = secrets.obtain(folder, "a/b/c", lambda: secrets.generate(20), refuse)
     assert len(value) == 20
     assert (folder / "a" / "b" / "c").read_text() == value + "\n"
     assert [mode_of(path) for path in (folder, folder / "a", folder / "a" / "b")] == [0o700] * 3
@@ -110,12 +111,12 @@ def test_a_missing_secret_is_made_for_its_owner_alone(tmp_path):
 
 
 def test_a_secret_that_is_there_is_kept(tmp_path):
-    first = secrets.obtain(tmp_path / "s", "x", 32, secrets.ALPHANUMERIC, refuse)
-    assert secrets.obtain(tmp_path / "s", "x", 64, secrets.ALPHANUMERIC, refuse) == first
+    first = secrets.obtain(tmp_path / "s", "x", lambda: secrets.generate(32), refuse)
+    assert secrets.obtain(tmp_path / "s", "x", lambda: secrets.generate(64), refuse) == first
 
 
 def test_a_folder_that_was_there_gets_no_gitignore(tmp_path):
-    secrets.obtain(tmp_path, "x", 32, secrets.ALPHANUMERIC, refuse)
+    secrets.obtain(tmp_path, "x", lambda: secrets.generate(32), refuse)
     assert names_in(tmp_path) == ["x"]
 
 
@@ -139,7 +140,7 @@ def test_the_second_to_make_the_folder_leaves_the_first_ones(tmp_path, monkeypat
 
 def race(directory, start, answers):
     start.wait()
-    answers.put(secrets.obtain(directory, "a/b", 32, secrets.ALPHANUMERIC, refuse))
+    answers.put(secrets.obtain(directory, "a/b", lambda: secrets.generate(32), refuse))
 
 
 def test_many_processes_at_once_get_one_value(tmp_path):
@@ -164,7 +165,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(secrets.os, "link", full)
     with pytest.raises(secrets.SecretError, match="x cannot be written: No space left"):
-        secrets.obtain(tmp_path, "x", 32, secrets.ALPHANUMERIC, refuse)
+        secrets.obtain(tmp_path, "x", lambda: secrets.generate(32), refuse)
     assert names_in(tmp_path) == []
 
 
@@ -250,3 +251,39 @@ def test_a_stand_in_is_the_same_in_a_process_and_written_nowhere(tmp_path):
     assert secrets.ephemeral(path, 32) == secrets.ephemeral(path, 32)
     assert secrets.ephemeral(path, 32) != secrets.ephemeral(tmp_path / "y", 32)
     assert names_in(tmp_path) == []
+
+
+def test_a_private_key_is_made_once_and_stays_what_it_is(tmp_path):
+    first = secrets.obtain(tmp_path / "s", "pki/ca.key", secrets.generate_key, refuse)
+    assert secrets.obtain(tmp_path / "s", "pki/ca.key", secrets.generate_key, refuse) == first
+    key = serialization.load_pem_private_key(first.encode(), None)
+    assert key.curve.name == "secp256r1"
+    path = tmp_path / "s" / "pki" / "ca.key"
+    assert path.read_text() == first + "\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert secrets.ephemeral_key(path) == secrets.ephemeral_key(path)
+
+
+def obtain_key(directory, start, answers):
+    start.wait()
+    answers.put(secrets.obtain(directory, "pki/ca.key", secrets.generate_key, refuse))
+
+
+def test_of_several_processes_that_make_a_key_at_once_all_get_the_same(tmp_path):
+    context = multiprocessing.get_context("fork")
+    start, answers = context.Event(), context.Queue()
+    processes = [context.Process(target=obtain_key, args=(tmp_path / "s", start, answers)) for _number in range(8)]
+    for process in processes:
+        process.start()
+    start.set()
+    keys = {answers.get(timeout=30) for _process in processes}
+    for process in processes:
+        process.join()
+    assert len(keys) == 1
+    assert names_in(tmp_path / "s" / "pki") == ["ca.key"]
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(secrets, "ec", None)
+    with pytest.raises(secrets.SecretError, match="pip install cryptography on the controller"):
+        secrets.generate_key()
