@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.module_utils import alertmanager_config, preflight, prometheus_config
+from ansible_collections.pachedu.observability.plugins.module_utils import alertmanager_config, jaeger_config, preflight, prometheus_config
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -48,9 +48,11 @@ def unknown_variables(variables, known_names=None, prefixes=None):
     return preflight.unknown_variables(variables, known_names, prefixes)
 
 
-def preflight_findings(host, components=None, ports=None, minimum_memory_mb=3800, minimum_disk_gb=18, disk_path="/var/lib"):
+def preflight_findings(
+    host, components=None, ports=None, minimum_memory_mb=3800, minimum_disk_gb=18, disk_path="/var/lib", plan_options=None
+):
     try:
-        return preflight.preflight_findings(host, components, ports, minimum_memory_mb, minimum_disk_gb, disk_path)
+        return preflight.preflight_findings(host, components, ports, minimum_memory_mb, minimum_disk_gb, disk_path, plan_options)
     except preflight.PreflightError as error:
         raise AnsibleFilterError(f"preflight_findings: {error}") from error
 
@@ -61,6 +63,7 @@ class FilterModule:
     def filters(self):
         return {
             "alertmanager_config_findings": alertmanager_config.alertmanager_config_findings,
+            "jaeger_config_findings": jaeger_config.jaeger_config_findings,
             "known_variables": known_variables,
             "preflight_findings": preflight_findings,
             "retention_findings": prometheus_config.retention_findings,

@@ -55,6 +55,17 @@ def parse_os_release(text):
     }
 
 
+def installed_packages(text, names):
+    """The version of each package by dpkg's status file, None where it is not installed completely."""
+    found = dict.fromkeys(names)
+    for name in found:
+        stanza = re.search(rf"^Package: {re.escape(name)}\n(?:.+\n?)*", text, re.MULTILINE)
+        fields = dict(re.findall(r"^(Status|Version): (.+)$", stanza.group(0), re.MULTILINE)) if stanza else {}
+        if fields.get("Status", "").endswith(" ok installed"):
+            found[name] = fields["Version"]
+    return found
+
+
 def parse_systemd_version(text):
     """The number from the first line of `systemctl --version`, or None."""
     found = re.match(r"systemd ([0-9]+)", text)
@@ -67,6 +78,12 @@ def parse_limit(text):
     if not text.isdigit() or int(text) >= NO_LIMIT_BYTES:
         return None
     return int(text)
+
+
+def parse_open_files(text):
+    """The hard limit of open files from /proc/PID/limits, or None."""
+    found = re.search(r"^Max open files\s+\S+\s+([0-9]+)", text, re.MULTILINE)
+    return int(found.group(1)) if found else None
 
 
 def parse_cgroup(text):

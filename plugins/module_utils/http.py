@@ -340,7 +340,7 @@ def _length(value):
 
 
 def _reason(exc):
-    reason = getattr(exc, "reason", None) or exc
+    reason = (exc.reason if isinstance(exc, urllib.error.URLError) else None) or exc
     if isinstance(reason, OSError) and reason.strerror:
         return reason.strerror
     return str(reason) or type(reason).__name__
@@ -379,7 +379,7 @@ def _open(url, method, headers, ca_path=None, timeout=10.0, data=None, decompres
     except urllib.error.HTTPError as exc:
         raw = exc
     except (urllib.error.URLError, http.client.HTTPException, OSError) as exc:
-        cause = getattr(exc, "reason", exc)
+        cause = exc.reason if isinstance(exc, urllib.error.URLError) else exc
         if isinstance(cause, ssl.SSLCertVerificationError):
             detail = cause.verify_message or str(cause)
             raise HttpError(f"{shown}: the server's certificate is not trusted ({detail}); name its CA with ca_path") from exc

@@ -13,8 +13,9 @@ import difflib
 import re
 from collections.abc import Mapping
 
+from ansible_collections.pachedu.observability.plugins.module_utils.disk import DiskPlanError, disk_plan
 from ansible_collections.pachedu.observability.plugins.module_utils.host import version_key
-from ansible_collections.pachedu.observability.plugins.module_utils.memory import MIB, NEEDS, words
+from ansible_collections.pachedu.observability.plugins.module_utils.memory import MIB, NEEDS, MemoryPlanError, memory_plan, words
 
 GIB = 1024 * MIB
 
@@ -24,6 +25,12 @@ ARCHITECTURES = ("amd64", "arm64")
 TESTED_DISTRIBUTIONS = (("debian", "12"), ("debian", "13"))
 
 VERSION = re.compile(r"[0-9]+(\.[0-9]+)+([-+.][0-9A-Za-z][0-9A-Za-z.+-]*)?")
+
+# Components that come from the distribution, so that no version of them is chosen.
+PACKAGED = ("gateway",)
+
+# Ports of this reach may be switched off by the number 0.
+OPTIONAL_REACH = ("ingest",)
 
 # How alike two names must be, behind their common prefix, for one to be a misspelling of the other.
 MISSPELLING = 0.75
@@ -57,7 +64,7 @@ def check_memory(host, minimum_memory_mb):
     return [
         error(
             "memory",
-            f"this host has {words(memory_mb)} of memory ({source}), but observability_minimum_memory_mb asks for {minimum_memory_mb} MiB: "
+            f"this host has {words(memory_mb)} of memory ({source}), but preflight_minimum_memory_mb asks for {minimum_memory_mb} MiB: "
             f"add memory, or lower that variable if you know that what is placed on this host fits",
         )
     ]
@@ -72,7 +79,7 @@ def check_disk(host, minimum_disk_gb, path):
     return [
         error(
             "disk",
-            f"the disk of {path} (mounted at {disk['mount']}) has {disk['total_bytes'] / GIB:.1f} GB, but observability_minimum_disk_gb "
+            f"the disk of {path} (mounted at {disk['mount']}) has {disk['total_bytes'] / GIB:.1f} GB, but preflight_minimum_disk_gb "
             f"asks for {minimum_disk_gb} GB: enlarge it, or lower that variable if you know that what is placed on this host fits",
         )
     ]
@@ -123,6 +130,8 @@ def _wanted_ports(ports):
             port = entry.get("port")
             if isinstance(port, str) and port.strip().isdigit():
                 port = int(port)
+            if port == 0 and not isinstance(port, bool) and entry.get("reach") in OPTIONAL_REACH:
+                continue
             if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
                 raise PreflightError(f"{variable} must be a port from 1 to 65535, not {port!r}")
             protocol = entry.get("protocol", "tcp")
@@ -171,6 +180,8 @@ def check_releases(host, components):
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(NEEDS)}"
             findings.append(error("releases", f"{component} is not a component of this collection; {hint}"))
             continue
+        if component in PACKAGED and not version:
+            continue
         if not isinstance(version, str) or not VERSION.fullmatch(version):
             message = f"{component}_version must be an exact version such as 1.2.3 (no leading v, no `latest`), not {version!r}"
             findings.append(error("releases", message))
@@ -184,20 +195,47 @@ def check_releases(host, components):
     return findings
 
 
-def preflight_findings(host, components=None, ports=None, minimum_memory_mb=3800, minimum_disk_gb=18, disk_path="/var/lib"):
+def check_plans(host, components, path, memory_overrides=None, memory_reserve_mb=None, releases_kept=2):
+    """Whether memory and disk can be shared out among what is placed on this host; findings by what they are about."""
+    findings = {}
+    try:
+        memory_plan(host["memory_bytes"], components, memory_overrides, memory_reserve_mb)
+    except MemoryPlanError as problem:
+        findings["memory"] = error("memory", f"memory: {problem}")
+    if path in host["disks"]:
+        try:
+            disk_plan(host["disks"][path]["total_bytes"], components, releases_kept)
+        except DiskPlanError as problem:
+            findings["disk"] = error("disk", f"disk of {path}: {problem}")
+    return findings
+
+
+def check_size(host, components, minimum_memory_mb, minimum_disk_gb, path, plan_options):
+    """A host that is too small: by what is placed on it, which has the better numbers, otherwise by the least that is asked for."""
+    # Without names and versions that can be, there is nothing to share out.
+    known = not any(found["level"] == "error" for found in check_releases(host, components))
+    plans = check_plans(host, components, path, **plan_options) if components and known else {}
+    memory = [plans["memory"]] if "memory" in plans else check_memory(host, minimum_memory_mb)
+    disk = [plans["disk"]] if "disk" in plans else check_disk(host, minimum_disk_gb, path)
+    return [*memory, *disk]
+
+
+def preflight_findings(
+    host, components=None, ports=None, minimum_memory_mb=3800, minimum_disk_gb=18, disk_path="/var/lib", plan_options=None
+):
     """All findings about one host.
 
     host: the fact observability_host. components: {name: version} of what is placed on it.
-    ports: {component: port}, or instead of the port {port, protocol, variable}, or a list of these.
+    ports: {component: port}, or instead of the port {port, protocol, variable, reach}, or a list of these.
+    plan_options: memory_overrides, memory_reserve_mb and releases_kept, as the plans take them.
     """
     if not isinstance(host, Mapping) or "memory_bytes" not in host:
         raise PreflightError("the input must be the fact observability_host: run pachedu.observability.host_facts first")
-    for value, name in ((components, "components"), (ports, "ports")):
+    for value, name in ((components, "components"), (ports, "ports"), (plan_options, "plan_options")):
         if value is not None and not isinstance(value, Mapping):
             raise PreflightError(f"{name} must be a dictionary by component, not {value!r}")
     return [
-        *check_memory(host, minimum_memory_mb),
-        *check_disk(host, minimum_disk_gb, disk_path),
+        *check_size(host, components or {}, minimum_memory_mb, minimum_disk_gb, disk_path, plan_options or {}),
         *check_init(host),
         *check_architecture(host),
         *check_distribution(host),

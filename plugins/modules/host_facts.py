@@ -32,6 +32,15 @@ options:
       - Folder of the release store. Only a folder C(<component>/<version>) with the marker C(.release.json) counts as installed.
     type: path
     default: /opt/observability
+  packages:
+    description:
+      - Packages of the distribution whose installed version is told, so that no package manager has to be asked where all are there.
+    type: list
+    elements: str
+    default:
+      - nftables
+      - nginx
+    version_added: 0.2.0
 extends_documentation_fragment:
   - pachedu.observability.attributes
 attributes:
@@ -167,6 +176,22 @@ ansible_facts:
             prometheus:
               installed: [3.15.0, 3.16.0]
               current: 3.16.0
+        packages:
+          description: For each of O(packages) the installed version by C(dpkg), null if it is not installed.
+          type: dict
+          sample:
+            nftables: 1.1.3-1
+            nginx: null
+          version_added: 0.2.0
+        open_files_limit:
+          description: Most files that a service of this host may be allowed to open (the hard limit of process 1), null if it is not told.
+          type: int
+          sample: 524288
+          version_added: 0.2.0
+        vm_max_map_count_writable:
+          description: Whether this host may change that limit. A container may not.
+          type: bool
+          version_added: 0.2.0
         vm_max_map_count:
           description: The kernel's limit of memory maps of one process, null if it does not say.
           type: int
@@ -307,7 +332,7 @@ def read_systemd_version(module):
     return host.parse_systemd_version(module.run_command(["systemctl", "--version"])[1])
 
 
-def read_host(paths, root, proc=Path("/proc"), etc=Path("/etc"), run=Path("/run")):
+def read_host(paths, root, proc=Path("/proc"), etc=Path("/etc"), run=Path("/run"), packages=(), dpkg=Path("/var/lib/dpkg")):
     machine = platform.machine()
     name = socket.gethostname()
     map_count = text_of(proc / "sys/vm/max_map_count").strip()
@@ -325,7 +350,10 @@ def read_host(paths, root, proc=Path("/proc"), etc=Path("/etc"), run=Path("/run"
         "disks": {path: read_disk(path) for path in paths},
         "listeners": read_listeners(proc),
         "releases": read_releases(Path(root)),
+        "packages": host.installed_packages(text_of(dpkg / "status"), packages),
+        "open_files_limit": host.parse_open_files(text_of(proc / "1/limits")),
         "vm_max_map_count": int(map_count) if map_count.isdigit() else None,
+        "vm_max_map_count_writable": os.access(proc / "sys/vm/max_map_count", os.W_OK),
     }
 
 
@@ -334,11 +362,12 @@ def main():
         argument_spec={
             "paths": {"type": "list", "elements": "path", "default": ["/var/lib", "/opt"]},
             "root": {"type": "path", "default": "/opt/observability"},
+            "packages": {"type": "list", "elements": "str", "default": ["nftables", "nginx"]},
         },
         supports_check_mode=True,
     )
     try:
-        found = read_host(module.params["paths"], module.params["root"])
+        found = read_host(module.params["paths"], module.params["root"], packages=module.params["packages"])
     except (OSError, KeyError) as error:
         module.fail_json(msg=f"The host could not be looked at: {error!r}")
     found["systemd_version"] = read_systemd_version(module)

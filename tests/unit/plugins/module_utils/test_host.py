@@ -281,3 +281,32 @@ def test_versions_in_order():
         "10.0",
     ]
     assert sorted(ordered[::2] + ordered[1::2], key=host.version_key) == ordered
+
+
+DPKG = """\
+Package: nginx
+Status: install ok installed
+Description: web server
+ Package: nftables
+Version: 1.26.3-3
+
+Package: nginx-common
+Status: deinstall ok config-files
+Version: 1.0
+
+Package: nftables
+Status: install ok half-configured
+Version: 1.1.3-1
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["nginx", "nginx-common", "nftables", "ngin"], {"nginx": "1.26.3-3", "nginx-common": None, "nftables": None, "ngin": None}),
+        ([], {}),
+    ],
+)
+def test_only_completely_installed_packages_have_a_version(names, expected):
+    assert host.installed_packages(DPKG, names) == expected
+    assert host.installed_packages("", names) == dict.fromkeys(names)

@@ -196,6 +196,34 @@ def test_tls_is_verified(serve, tls):
         web.request(server.url, ca_path="/nowhere")
 
 
+@pytest.fixture
+def mutual(tls):
+    """A server context that lets in only who shows a certificate of the CA."""
+    context, ca_path = tls
+    wanted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    wanted.load_cert_chain(ca_path, ca_path.replace("ca.pem", "key.pem"))
+    wanted.load_verify_locations(ca_path)
+    wanted.verify_mode = ssl.CERT_REQUIRED
+    return wanted
+
+
+def test_request_shows_a_client_certificate(serve, tls, mutual):
+    ca_path = tls[1]
+    server = serve(lambda handler: send(handler, body=b"ok"), context=mutual)
+    options = {"client_cert": ca_path, "client_key": ca_path.replace("ca.pem", "key.pem")}
+    assert web.request(server.url, ca_path=ca_path, **options).text == "ok"
+    with pytest.raises(web.HttpError, match="cannot be reached"):
+        web.request(server.url, ca_path=ca_path)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("missing", ["client_cert", "client_key"])
+def test_a_client_certificate_that_is_not_there_is_named(tls, missing):
+    options = {"client_cert": tls[1], "client_key": tls[1], missing: "/nowhere"}
+    with pytest.raises(web.HttpError, match=f"{missing}: /nowhere does not exist"):
+        web.request("https://localhost:1/", **options)
+
+
 # Pure helpers
 
 

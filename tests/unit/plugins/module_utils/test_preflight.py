@@ -48,14 +48,14 @@ def test_a_good_host_has_no_findings():
             {"memory_bytes": 2 * GIB, "memory_source": "cgroup"},
             "error",
             "memory",
-            ["2.0 GB (2048 MiB)", "limit of its cgroup", "observability_minimum_memory_mb", "3800 MiB"],
+            ["2.0 GB (2048 MiB)", "limit of its cgroup", "preflight_minimum_memory_mb", "3800 MiB"],
         ),
         ({"memory_bytes": 3799 * 1024**2}, "error", "memory", ["3799 MiB", "of RAM"]),
         (
             {"disks": {"/var/lib": {"mount": "/", "total_bytes": 10 * GIB, "available_bytes": 1}}},
             "error",
             "disk",
-            ["/var/lib (mounted at /) has 10.0 GB", "observability_minimum_disk_gb asks for 18 GB"],
+            ["/var/lib (mounted at /) has 10.0 GB", "preflight_minimum_disk_gb asks for 18 GB"],
         ),
         ({"disks": {}}, "error", "disk", ["the disk of /var/lib was not measured", "paths"]),
         ({"init": "sh"}, "error", "init", ["process 1 of this host is sh, not systemd"]),
@@ -211,3 +211,70 @@ def test_only_names_with_our_prefixes_are_looked_at(name, expected):
         (finding,) = findings
         assert finding["level"] == expected[0]
         assert expected[1] in finding["message"]
+
+
+ALL_EIGHT = {
+    "node_exporter": "1.12.1",
+    "elasticsearch": "9.2.0",
+    "logstash": "9.2.0",
+    "kibana": "9.2.0",
+    "jaeger": "2.13.0",
+    "alertmanager": "0.34.2",
+    "prometheus": "3.16.0",
+    "grafana": "10.0.0",
+    "gateway": "",
+}
+
+
+def test_all_eight_and_the_gateway_fit_a_host_of_4_gb():
+    assert preflight.preflight_findings(host(), ALL_EIGHT) == []
+
+
+def test_a_host_too_small_for_what_is_placed_on_it_is_one_message_each_for_memory_and_disk():
+    small = host(memory_bytes=2 * GIB, disks={"/var/lib": {"mount": "/", "total_bytes": 12 * GIB, "available_bytes": 1}})
+    memory, disk = preflight.preflight_findings(small, ALL_EIGHT)
+    assert (memory["level"], memory["check"]) == ("error", "memory")
+    assert "elasticsearch+logstash+kibana" in memory["message"]
+    assert "this host has 1.6 GB (1664 MiB) for them" in memory["message"]
+    assert (disk["level"], disk["check"]) == ("error", "disk")
+    assert "need a disk of at least" in disk["message"]
+    assert "this one has 12.0 GB" in disk["message"]
+
+
+def test_the_plans_are_made_with_the_user_s_options():
+    options = {"memory_overrides": {"prometheus": 4000}, "memory_reserve_mb": None, "releases_kept": 2}
+    (finding,) = preflight.preflight_findings(host(), {"prometheus": "3.16.0"}, plan_options=options)
+    assert "prometheus is pinned to 4000 MiB" in finding["message"]
+    (finding,) = preflight.preflight_findings(host(), {"elasticsearch": "9.2.0"}, plan_options={"releases_kept": 20})
+    assert finding["check"] == "disk"
+
+
+def test_what_cannot_be_placed_is_told_once():
+    (finding,) = preflight.preflight_findings(host(), {"promtheus": "3.16.0", "grafana": "10.0.0"})
+    assert "promtheus is not a component of this collection; did you mean prometheus?" in finding["message"]
+
+
+@pytest.mark.parametrize(("component", "expected"), [("gateway", []), ("prometheus", [("error", "releases")])])
+def test_only_what_comes_from_the_distribution_needs_no_version(component, expected):
+    assert found(preflight.preflight_findings(host(), {component: ""})) == expected
+
+
+def test_ports_of_ingest_may_be_switched_off():
+    off = {"port": 0, "protocol": "udp", "variable": "jaeger_thrift_compact_port", "reach": "ingest"}
+    assert preflight.check_ports(host(), {"jaeger": [off, {**off, "variable": "jaeger_zipkin_port"}]}) == []
+    (finding,) = preflight.check_ports(host(), {"kibana": [{**off, "variable": "kibana_port", "reach": "people"}]})
+    assert "kibana_port must be a port from 1 to 65535, not 0" in finding["message"]
+
+
+def test_udp_and_tcp_of_one_number_are_two_ports():
+    one = {"port": 6831, "protocol": "udp", "variable": "a_port", "reach": "ingest"}
+    assert preflight.check_ports(host(), {"jaeger": [one], "logstash": [{**one, "protocol": "tcp", "variable": "b_port"}]}) == []
+    (finding,) = preflight.check_ports(host(), {"jaeger": [one], "logstash": [{**one, "variable": "b_port"}]})
+    assert finding["message"] == "jaeger and logstash both want udp port 6831: change a_port or b_port"
+
+
+def test_a_udp_port_that_another_program_has():
+    taken = host(listeners=[listener(6831, "jaeger-agent", "agent.service", "udp")])
+    wanted = {"port": 6831, "protocol": "udp", "variable": "jaeger_thrift_compact_port", "reach": "ingest"}
+    (finding,) = preflight.check_ports(taken, {"jaeger": [wanted]})
+    assert "udp port 6831 of jaeger is in use" in finding["message"]

@@ -100,18 +100,32 @@ def test_parse_inactive_file(stat, expected):
 
 
 def test_memory_does_not_count_cache_that_can_be_dropped():
-    files = {"current": "1000\n", "limit": "268435456\n", "stat": "inactive_file 300\n"}
+    files = {"current": "1000\n", "limit": "268435456\n", "stat": "inactive_file 300\n", "events": "low 0\noom_kill 2\n"}
     assert service_state.memory(unit(), files) == {
         "memory_bytes": 700,
         "memory_max_bytes": 268435456,
         "memory_enforced_bytes": 268435456,
         "memory_enforced_known": True,
+        "oom_kills": 2,
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("low 0\nhigh 12\nmax 0\noom 1\noom_kill 1\noom_group_kill 0\n", 1),  # memory.events
+        ("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n", 3),  # memory.oom_control of the first version
+        ("oom_kill_disable 0\nunder_oom 0\n", None),  # and of old kernels
+        ("", None),
+    ],
+)
+def test_parse_oom_kills(text, expected):
+    assert service_state.parse_oom_kills(text) == expected
+
+
 def test_memory_without_cgroup_files_is_what_systemd_says():
-    found = service_state.memory(unit(), {"current": "", "limit": "", "stat": ""})
-    assert (found["memory_bytes"], found["memory_enforced_known"]) == (27103232, False)
+    found = service_state.memory(unit(), {"current": "", "limit": "", "stat": "", "events": ""})
+    assert (found["memory_bytes"], found["memory_enforced_known"], found["oom_kills"]) == (27103232, False, None)
 
 
 def used(size, limit, enforced="same"):
@@ -162,12 +176,23 @@ def test_unit_row(state, status, detail):
     assert detail in row["detail"]
 
 
+@pytest.mark.parametrize(("kills", "status"), [(None, "ok"), (0, "ok"), (1, "warn")])
+def test_unit_row_tells_of_processes_that_the_kernel_ended(kills, status):
+    row = service_state.unit_row("prometheus", unit(), kills)
+    assert row["status"] == status
+    assert ("the kernel ended 1 process of it for want of memory" in row["detail"]) is bool(kills)
+
+
 def release(current="3.16.0", wanted="3.16.0", complete=True):
-    return {"current": current, "wanted": wanted, "complete": complete, "path": "/opt/observability/prometheus/current"}
+    return {"current": current, "wanted": wanted, "complete": complete, "path": "/opt/observability/prometheus/current", "package": None}
 
 
-def program(version="3.16.0", error=None):
-    return {"version": version, "error": error, "url": "https://localhost:9090/metrics"}
+def package(current="1.26.3-3+deb13u1", complete=True):
+    return {"current": current, "wanted": None, "complete": complete, "path": None, "package": "nginx"}
+
+
+def program(version="3.16.0", error=None, runs=True):
+    return {"version": version, "error": error, "source": "https://localhost:9090/metrics" if runs else "nginx -v", "runs": runs}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +202,13 @@ def program(version="3.16.0", error=None):
         (release(), None, "ok", "3.16.0 is current"),
         (release(wanted=None), program(), "ok", "3.16.0 is current and runs"),
         (release(), program("3.15.0"), "fail", "3.16.0 is current, but 3.15.0 runs: restart prometheus.service"),
-        (release(), program(None), "warn", "does not say which version runs"),
+        (release(), program(None), "warn", "https://localhost:9090/metrics does not say a version"),
+        (release(), program("3.16.0", runs=False), "ok", "3.16.0 is current and says so itself"),
+        (release(), program("3.15.0", runs=False), "fail", "3.16.0 is current, but nginx -v says 3.15.0"),
+        (package(), None, "ok", "nginx 1.26.3-3+deb13u1 is installed"),
+        (package(), program("1.26.3", runs=False), "ok", "nginx 1.26.3-3+deb13u1 is installed and says so itself"),
+        (package(), program("1.22.1"), "fail", "nginx 1.26.3-3+deb13u1 is installed, but 1.22.1 runs"),
+        (package(None, complete=False), None, "fail", "the package nginx is not installed: run site.yml"),
         (release(), program(None, "refused"), "warn", "was not asked: refused"),
         (release("3.15.0"), program("3.15.0"), "fail", "3.15.0 is current, but 3.16.0 is wanted"),
         (release(complete=False), program(), "fail", "has no .release.json"),
@@ -228,17 +259,50 @@ def test_certificate_row_of_a_handshake_that_failed(reached, status):
     ],
 )
 def test_health_row(status, wanted, expected, detail):
-    row = service_state.health_row("prometheus", {"status": status, "wanted": wanted, "url": "https://x", "error": "no answer"})
+    health = {"status": status, "wanted": wanted, "url": "https://x", "error": "no answer", "text": "", "expect": None, "degraded": None}
+    row = service_state.health_row("prometheus", health)
     assert row["status"] == expected
     assert detail in row["detail"]
+    assert service_state.expected(health) is (expected == "ok")
 
 
 @pytest.mark.parametrize(
-    ("status", "expected"),
-    [(401, "ok"), (403, "ok"), (200, "fail"), (503, "fail"), (None, "skip")],
+    ("status", "text", "expected", "detail"),
+    [
+        (200, '{"status":"green"}', "ok", "HTTP 200 at https://x"),
+        (200, '{"status":"yellow",\n "shards": 1}', "warn", 'but degraded: {"status":"yellow", "shards": 1}'),
+        (200, '{"status":"red"}', "fail", 'but without "status":"(green|yellow)": {"status":"red"}'),
+        (200, "x" * 1000, "fail", "x" * 157 + "..."),
+        (200, "", "fail", ": nothing"),
+        (503, '{"status":"green"}', "fail", "HTTP 503 instead of 200"),
+    ],
 )
-def test_login_row(status, expected):
-    assert service_state.login_row("prometheus", {"status": status, "error": "no answer"})["status"] == expected
+def test_health_row_reads_the_answer(status, text, expected, detail):
+    health = {"status": status, "wanted": [200], "url": "https://x", "error": None, "text": text}
+    health.update(expect='"status":"(green|yellow)"', degraded='"status":"yellow"')
+    row = service_state.health_row("elasticsearch", health)
+    assert row["status"] == expected
+    assert row["detail"].endswith(detail) or detail in row["detail"]
+    assert service_state.expected(health) is (expected in ("ok", "warn"))
+
+
+@pytest.mark.parametrize(
+    ("status", "certificate", "expected"),
+    [
+        (401, False, "ok"),
+        (403, False, "ok"),
+        (400, False, "fail"),
+        (200, False, "fail"),
+        (503, False, "fail"),
+        (None, False, "skip"),
+        (None, True, "ok"),
+        (400, True, "ok"),
+        (200, True, "fail"),
+    ],
+)
+def test_login_row(status, certificate, expected):
+    login = {"status": status, "error": "no answer", "certificate_wanted": certificate}
+    assert service_state.login_row("prometheus", login)["status"] == expected
 
 
 def test_program_version_is_the_first_group():
@@ -247,7 +311,35 @@ def test_program_version_is_the_first_group():
     assert service_state.program_version(metrics, r"^nothing (.)") is None
 
 
-@pytest.mark.parametrize("pattern", ["[", "no group"])
-def test_program_version_refuses_a_wrong_pattern(pattern):
-    with pytest.raises(re.error):
-        service_state.program_version("text", pattern)
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("nginx version: nginx/1.26.3\n", "1.26.3"),
+        ("Version: 9.2.0, Build: tar/1234/2025-10-01\n", "9.2.0"),
+        ("v2.13.0\n", "2.13.0"),
+        ("grafana version 10.0.0-preview\n", "10.0.0-preview"),
+        ("nothing\n", None),
+    ],
+)
+def test_the_first_number_with_dots_is_a_program_s_version(output, expected):
+    assert service_state.program_version(output, service_state.NUMBER_WITH_DOTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("package_version", "expected"),
+    [("1.26.3-3+deb13u1", "1.26.3"), ("1:2.4.1-2", "2.4.1"), ("1.22.1+dfsg-9", "1.22.1"), ("1.0", "1.0"), ("1.26.3-2~bpo12+1", "1.26.3")],
+)
+def test_upstream_version(package_version, expected):
+    assert service_state.upstream_version(package_version) == expected
+
+
+@pytest.mark.parametrize(("pattern", "groups"), [("[", 0), ("no group", 1)])
+def test_a_wrong_pattern_is_named_with_its_option(pattern, groups):
+    with pytest.raises(service_state.PatternError, match="health.expect: '"):
+        service_state.check_pattern("health.expect", pattern, groups)
+
+
+def test_right_patterns():
+    service_state.check_pattern("x", None, 1)
+    service_state.check_pattern("x", "(a)", 1)
+    service_state.check_pattern("x", "a")

@@ -56,6 +56,17 @@ def test_listeners_name_the_service_rather_than_process_1(proc):
     ]
 
 
+def test_limits_of_the_kernel_and_of_services(proc, tmp_path):
+    write(proc / "sys/vm/max_map_count", "65530\n")
+    write(proc / "1/limits", "Limit            Soft Limit   Hard Limit   Units\nMax open files   1024         524288       files\n")
+    found = host_facts.read_host([], tmp_path, proc=proc, etc=tmp_path, run=tmp_path)
+    assert (found["vm_max_map_count"], found["vm_max_map_count_writable"], found["open_files_limit"]) == (65530, True, 524288)
+    (proc / "sys/vm/max_map_count").unlink()
+    (proc / "1/limits").unlink()
+    found = host_facts.read_host([], tmp_path, proc=proc, etc=tmp_path, run=tmp_path)
+    assert (found["vm_max_map_count"], found["vm_max_map_count_writable"], found["open_files_limit"]) == (None, False, None)
+
+
 def test_a_real_listener_is_found():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -38,6 +38,8 @@ class Service(BaseHTTPRequestHandler):
         body = b""
         if self.server.open or self.headers.get("Authorization") == expected:
             status = 200 if self.server.ready or self.path != "/-/ready" else 503
+            if self.path == "/_cluster/health":
+                body = b'{"cluster_name":"x","status":"yellow"}'
             if self.path == "/metrics":
                 body = b'# HELP\nprometheus_build_info{branch="HEAD",goversion="go1.26.8",version="3.16.0"} 1\n'
         else:
@@ -60,13 +62,19 @@ def serve(pki, tmp_path):
     (tmp_path / "ca.crt").write_text(pki.certificate_text(ca_key, "CA", days=3650, ca=True, key_usage=True, now=now))
     servers = []
 
-    def start(days=100.5, first=-1, names=("DNS:localhost",), ready=True, everybody=False):
+    client_key = pki.make_key()
+    (tmp_path / "client.key").write_text(pki.key_text(client_key))
+    (tmp_path / "client.crt").write_text(pki.certificate_text(client_key, "client", ("CA", ca_key), now=now))
+
+    def start(days=100.5, first=-1, names=("DNS:localhost",), ready=True, everybody=False, clients=ssl.CERT_NONE):
         key = pki.make_key()
         text = pki.certificate_text(key, "prometheus", ("CA", ca_key), first, days, names, now=now)
         chain = tmp_path / "server.pem"
         chain.write_text(pki.key_text(key) + text)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(chain)
+        context.verify_mode = clients
+        context.load_verify_locations(tmp_path / "ca.crt")
         server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         server.seen, server.ready, server.open = [], ready, everybody
@@ -101,7 +109,9 @@ def run(tmp_path, monkeypatch, capsys):
             ca_path = str(tmp_path / "ca.crt")
             asked = {"url": url + "/-/ready", "ca_path": ca_path, "username": LOGIN[0], "password": LOGIN[1], **dict(health)}
             given["health"] = {key: value for key, value in asked.items() if value is not None}
-            given.setdefault("version_url", url + "/metrics")
+            if "version_command" not in given:
+                given.setdefault("version_url", url + "/metrics")
+        given = {key: value for key, value in given.items() if value is not None}
         with patch_module_args(given), pytest.raises(SystemExit):
             service_info.main()
         return json.loads(capsys.readouterr().out)
@@ -136,6 +146,7 @@ def test_all_is_well(serve, run, tmp_path, check_mode):
         "since": "2026-11-23T23:12:18Z",
         "memory_bytes": 27103232,
         "memory_max_bytes": 268435456,
+        "oom_kills": None,
     }
     assert (result["certificate"]["subject"], result["certificate"]["days_left"]) == ("commonName=prometheus", 100)
     assert {(row["version"], row["address"]) for row in result["rows"]} == {("3.16.0", f"https://localhost:{port}")}
@@ -256,9 +267,111 @@ def test_a_pattern_of_one_s_own(serve, run):
     assert result["program_version"] == "1.26.8"
 
 
+def certificate_of(tmp_path, **more):
+    """Options of a health check that logs in by a certificate only."""
+    given = {"client_cert": str(tmp_path / "client.crt"), "client_key": str(tmp_path / "client.key")}
+    return {"username": None, "password": None, **given, **more}
+
+
+def test_a_service_that_wants_a_client_certificate(serve, run, tmp_path):
+    server = serve(everybody=True, clients=ssl.CERT_REQUIRED)
+    result = run(server.server_address[1], health=certificate_of(tmp_path))
+    assert statuses(result) == dict.fromkeys(["release", "unit", "memory", "health", "login", "certificate"], "ok")
+    assert detail(result, "login") == "no connection without a client certificate"
+
+
+def test_a_service_that_only_asks_for_a_client_certificate(serve, run, tmp_path):
+    result = run(serve(everybody=True, clients=ssl.CERT_OPTIONAL).server_address[1], health=certificate_of(tmp_path))
+    assert statuses(result)["login"] == "fail"
+    assert "without a client certificate: anybody can read it" in detail(result, "login")
+
+
+def test_a_service_that_is_away_is_no_proof_that_it_wants_a_certificate(serve, run, tmp_path):
+    server = serve(clients=ssl.CERT_REQUIRED)
+    server.shutdown()
+    server.server_close()
+    result = run(server.server_address[1], health=certificate_of(tmp_path))
+    assert (statuses(result)["health"], statuses(result)["login"]) == ("fail", "skip")
+
+
+def test_without_the_client_certificate_it_is_not_healthy(serve, run):
+    result = run(serve(everybody=True, clients=ssl.CERT_REQUIRED).server_address[1], health={"username": None, "password": None})
+    assert statuses(result)["health"] == "fail"
+    assert "login" not in statuses(result)
+
+
+def test_without_a_login_the_login_is_not_looked_at(serve, run):
+    result = run(serve(everybody=True).server_address[1], health={"username": None, "password": None})
+    assert "login" not in statuses(result)
+    assert statuses(result)["health"] == "ok"
+
+
+def test_what_must_be_refused_may_be_another_address(serve, run):
+    opened, closed = serve(everybody=True), serve()
+    url = f"https://localhost:{closed.server_address[1]}/api"
+    result = run(opened.server_address[1], health={"username": None, "password": None}, login_url=url)
+    assert statuses(result)["login"] == "ok"
+    assert closed.seen == [("GET", "/api", 401)]
+    url = f"https://localhost:{opened.server_address[1]}/api"
+    assert statuses(run(opened.server_address[1], login_url=url))["login"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "status"),
+    [
+        ({"expect": '"status":"(green|yellow)"'}, "ok"),
+        ({"expect": '"status":"(green|yellow)"', "degraded": '"status":"yellow"'}, "warn"),
+        ({"expect": '"status":"green"'}, "fail"),
+    ],
+)
+def test_the_answer_says_more_than_its_status(serve, run, patterns, status):
+    port = serve().server_address[1]
+    result = run(port, health={"url": f"https://localhost:{port}/_cluster/health", **patterns})
+    assert statuses(result)["health"] == status
+    assert result["healthy"] is (status != "fail")
+
+
+def test_the_certificate_of_another_port(serve, run):
+    other = serve(days=20.5)
+    result = run(serve().server_address[1], certificate_url=f"https://localhost:{other.server_address[1]}")
+    assert statuses(result)["certificate"] == "warn"
+    assert "20 days left" in detail(result, "certificate")
+    assert other.seen == []
+
+
+def test_a_version_by_command(serve, run, tmp_path):
+    (tmp_path / "bin/prog").write_text('#!/bin/sh\necho "prog version: prog/$1" >&2\n')
+    (tmp_path / "bin/prog").chmod(0o755)
+    port = serve().server_address[1]
+    assert statuses(run(port, version_command=["prog", "3.16.0"]))["release"] == "ok"
+    result = run(port, version_command=["prog", "3.15.0"])
+    assert statuses(result)["release"] == "fail"
+    assert detail(result, "release") == "3.16.0 is current, but prog 3.15.0 says 3.15.0"
+    result = run(version_command=["prog-that-is-not-there"])
+    assert statuses(result)["release"] == "warn"
+    assert "cannot be run" in detail(result, "release")
+
+
+@pytest.mark.parametrize(("state", "status"), [("installed 1.26.3-3", "ok"), ("config-files 1.26.3-3", "fail"), ("", "fail")])
+def test_a_component_of_the_distribution(run, tmp_path, state, status):
+    (tmp_path / "bin/dpkg-query").write_text(f"#!/bin/sh\necho \"$@\" > '{tmp_path}/packages'\necho '{state}'\n")
+    (tmp_path / "bin/dpkg-query").chmod(0o755)
+    result = run(name="gateway", version=None, package="nginx")
+    assert statuses(result)["release"] == status
+    assert (tmp_path / "packages").read_text().endswith("-- nginx\n")
+    assert (tmp_path / "asked").read_text().endswith("-- gateway.service\n")
+    assert {row["component"] for row in result["rows"]} == {"gateway"}
+    assert result["rows"][0]["version"] == state.partition(" ")[2]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"health": {"expect": "("}}, "health.expect: '('"),
+        ({"health": {"degraded": "["}}, "health.degraded: '['"),
+        ({"login_url": "localhost"}, "not an http:// or https:// address"),
+        ({"package": "nginx"}, "mutually exclusive: version|package"),
+        ({"health": {"client_cert": "/x"}}, "required together"),
         ({"version_pattern": "("}, "version_pattern: '('"),
         ({"version_pattern": "no group"}, "version_pattern: 'no group'"),
         ({"health": {"url": "localhost:9090"}}, "not an http:// or https:// address"),
@@ -288,17 +401,21 @@ def test_systemctl_that_fails(run):
 
 
 @pytest.mark.parametrize(
-    ("folder", "limit", "current"),
-    [("", "memory.max", "memory.current"), ("memory/", "memory.limit_in_bytes", "memory.usage_in_bytes")],
+    ("folder", "limit", "current", "events"),
+    [
+        ("", "memory.max", "memory.current", "memory.events"),
+        ("memory/", "memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control"),
+    ],
 )
-def test_read_memory_of_both_versions_of_cgroups(tmp_path, folder, limit, current):
-    for name, text in ((limit, "1000"), (current, "500")):
+def test_read_memory_of_both_versions_of_cgroups(tmp_path, folder, limit, current, events):
+    for name, text in ((limit, "1000"), (current, "500"), (events, "oom 0\noom_kill 4")):
         path = tmp_path / folder / "system.slice/x.service" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n")
     unit = service_info.service_state.parse_show(SHOW.replace("/observability-test.slice/nothing.service", "/system.slice/x.service"))
     found = service_info.read_memory(unit, tmp_path)
     assert (found["memory_bytes"], found["memory_enforced_bytes"], found["memory_max_bytes"]) == (500, 1000, 268435456)
+    assert found["oom_kills"] == 4
 
 
 def test_read_memory_of_a_stopped_unit_is_not_the_machine_s(tmp_path):
