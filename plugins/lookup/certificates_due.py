@@ -16,6 +16,7 @@ description:
   - A CA that ends within 90 days gives a warning, one that has ended an error. Each says what to do.
   - If anything is due, the CA's key must be there and belong to the CA.
     If nothing is due, that key is not read, so it may be kept elsewhere.
+  - Those of C(elasticsearch) bear the name C(node.elasticsearch.internal) as well, by which its nodes let each other in.
 extends_documentation_fragment:
   - pachedu.observability.secrets
   - pachedu.observability.secrets.host

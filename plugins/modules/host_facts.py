@@ -40,6 +40,7 @@ options:
     default:
       - nftables
       - nginx
+      - openjdk-21-jre-headless
     version_added: 0.2.0
 extends_documentation_fragment:
   - pachedu.observability.attributes
@@ -362,7 +363,7 @@ def main():
         argument_spec={
             "paths": {"type": "list", "elements": "path", "default": ["/var/lib", "/opt"]},
             "root": {"type": "path", "default": "/opt/observability"},
-            "packages": {"type": "list", "elements": "str", "default": ["nftables", "nginx"]},
+            "packages": {"type": "list", "elements": "str", "default": ["nftables", "nginx", "openjdk-21-jre-headless"]},
         },
         supports_check_mode=True,
     )

@@ -20,26 +20,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.testhost import curl, eventually, metrics_login, secret, unit
+from tests.lab.testhost import ROOT, curl, eventually, inventory, metrics_login, play, secret, unit
 
-ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ["MOLECULE_INVENTORY_FILE"]
 MIRROR = Path(os.environ.get("OBSERVABILITY_LAB_MIRROR", Path.home() / ".cache/pachedu-observability/mirror"))
-ENVIRONMENT = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
 NEW, OLD = "1.12.1", "1.11.1"  # releases of node_exporter
-
-
-def command(variables, *arguments):
-    return ["ansible-playbook", str(ROOT / "site.yml"), "-i", INVENTORY, "-e", json.dumps(variables), *arguments]
 
 
 def site(*arguments, only=None, **variables):
     """One run of the site, or of what bears one tag; its output for the assertions."""
-    arguments = (*arguments, *(["--tags", only] if only else []))
-    done = subprocess.run(
-        command(variables, *arguments), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
+    return play("site.yml", *arguments, *(["--tags", only] if only else []), **variables)
 
 
 def assert_unchanged_run(only=None):
@@ -124,7 +113,7 @@ def test_rotated_password_takes_effect_without_a_restart(host):
     services = ("node_exporter", "alertmanager", "prometheus")
     before = [unit(host, name, "MainPID") for name in services]
     former = metrics_login()
-    (Path(INVENTORY).parent / ".secrets" / "metrics_password").unlink()
+    (Path(inventory()).parent / ".secrets" / "metrics_password").unlink()
     code, output = site("-vvv", "--diff")
     assert code == 0, output
     assert metrics_login() != former
@@ -192,8 +181,9 @@ def test_wrong_checksum_installs_nothing(host, mirror):
 def kill_when(host, condition, pattern, **variables):
     """Start a run, and kill -9 the module's processes on the host as soon as the condition holds there."""
     # Without pipelining a module is a file, and so its process can be told by its name.
-    environment = {**ENVIRONMENT, "ANSIBLE_PIPELINING": "0"}
-    run = subprocess.Popen(command(variables), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PIPELINING": "0"}
+    command = ["ansible-playbook", "site.yml", "-i", inventory(), "-e", json.dumps(variables)]
+    run = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     watcher = f"for i in $(seq 6000); do if {condition}; then pkill -9 -f '{pattern}'; echo killed; exit; fi; sleep 0.01; done"
     try:
         result = host.run(watcher)
