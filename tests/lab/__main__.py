@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--image", default="debian13", choices=list(images.DEBIANS))
     made.add_argument("--publish", type=int, action="append", default=[], metavar="PORT", help="a port to reach on 127.0.0.1 too")
     made.add_argument("--alias", action="append", default=[], metavar="NAME", help="a further name for the other test hosts to find it by")
+    made.add_argument("--network", default=host.NETWORK, help="hosts of one network find each other; default: %(default)s")
     made = command("stop", _stop, "remove a test host and its disk")
     made.add_argument("name")
     command("list", _list, "list the test hosts")
@@ -84,7 +85,7 @@ def _artifacts(options: argparse.Namespace) -> None:
 def _start(options: argparse.Namespace) -> None:
     engine.ensure()
     images.ensure([options.image])
-    host.start(options.name, options.image, tuple(options.publish), tuple(options.alias))
+    host.start(options.name, options.image, tuple(options.publish), tuple(options.alias), options.network)
 
 
 def _stop(options: argparse.Namespace) -> None:

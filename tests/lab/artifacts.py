@@ -24,7 +24,7 @@ from pathlib import Path
 
 from . import elasticsearch, fetch, golang, grafana
 from .common import CACHE, MIRROR, ROOT, LabError, elapsed, locked, say, ticking
-from .packing import Checksums, digest_of, pack
+from .packing import Checksums, content_digest, digest_of, pack
 
 STAGING = CACHE / "staging"  # on the file system of the mirror, so that a finished artifact is renamed into it
 STANDINS = ROOT / "tests" / "standins"
@@ -186,16 +186,6 @@ def _elasticsearch(version: str, sha256: str) -> Component:
 
 def _stand_in(product: str, version: str) -> Component:
     return _elastic(product, version, StandIn(product, version, content_digest(STANDINS)), built="stand-in")
-
-
-def content_digest(folder: Path) -> str:
-    """Changes with the name, the mode and the content of any file below `folder`."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            about = f"{path.relative_to(folder)} {path.stat().st_mode & 0o100:o} {digest_of(path, 'sha256')}\n"
-            digest.update(about.encode())
-    return digest.hexdigest()
 
 
 def components() -> list[Component]:

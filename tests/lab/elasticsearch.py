@@ -1,11 +1,16 @@
 # Copyright (c) 2026, the pachedu.observability contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Elasticsearch from Maven's central repository: the vendor's own engine with security, fewer modules, and Debian's Java in jdk/."""
+"""Elasticsearch from Maven's central repository: the vendor's own engine with security, fewer modules, and Debian's Java in jdk/.
+
+One of the missing modules answers the root page, without which clients such as Jaeger do not find Elasticsearch again after an outage.
+A stand-in for it, the plugin of `root_page`, is compiled against each release and lies in its plugins/.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shutil
 import tempfile
@@ -15,10 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from . import engine, images
-from .common import CACHE, LOGS, LabError, run
+from .common import CACHE, LOGS, ROOT, LabError, run
 from .fetch import MavenFile
+from .packing import content_digest
 
 JDKS = CACHE / "jdk"
+ROOT_PAGE = ROOT / "tests" / "lab" / "root_page"
+PLUGIN = "root-page-stand-in"
 _lock = threading.Lock()  # several releases are packed at once, with the same Java
 
 # Run in a container of the base image; /out is a folder of the machine. Everything that the package links to outside of its
@@ -41,6 +49,7 @@ class EngineBuild:
     """Called with a work folder and the archive's top folder, it fills the latter."""
 
     engine: MavenFile
+    root_page: str  # the digest of the stand-in's files
     jdk_script: str = JDK_SCRIPT
 
     def __call__(self, work: Path, top: Path) -> dict:
@@ -50,11 +59,13 @@ class EngineBuild:
         archive.unlink()
         (top / "jdk").mkdir()
         run(["tar", "-C", str(top / "jdk"), "-xf", str(jdk(self.jdk_script))])
-        return {"artifact": self.engine.coordinates, "java": java_version(top / "jdk")}
+        add_root_page(work, top, self.engine.version)
+        return {"artifact": self.engine.coordinates, "java": java_version(top / "jdk"), "stand_in": f"plugins/{PLUGIN}"}
 
 
 def integ_test(version: str, sha256: str) -> EngineBuild:
-    return EngineBuild(MavenFile("org.elasticsearch.distribution.integ-test-zip", "elasticsearch", version, "zip", sha256))
+    engine_file = MavenFile("org.elasticsearch.distribution.integ-test-zip", "elasticsearch", version, "zip", sha256)
+    return EngineBuild(engine_file, content_digest(ROOT_PAGE))
 
 
 def unzip(archive: Path, top: Path, prefix: str) -> None:
@@ -85,8 +96,7 @@ def jdk(script: str) -> Path:
     with _lock:
         archive = JDKS / f"openjdk-21-{hashlib.sha256(script.encode()).hexdigest()[:16]}.tar"
         if not archive.is_file():
-            engine.ensure()
-            images.ensure(["debian13"])
+            image = java_image()
             if JDKS.exists():
                 shutil.rmtree(JDKS)  # of a former recipe, or what an interrupted run left
             JDKS.mkdir(parents=True)
@@ -94,12 +104,39 @@ def jdk(script: str) -> Path:
             log.unlink(missing_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=".", dir=JDKS))
             try:
-                image = images.DEBIANS["debian13"].tag
                 run(["docker", "run", "--rm", "-v", f"{folder}:/out", image, "sh", "-euxc", script], log=log)
                 (folder / "jdk.tar").replace(archive)
             finally:
                 shutil.rmtree(folder)
         return archive
+
+
+def java_image() -> str:
+    """Where Debian 13's Java runs, whatever this machine is."""
+    engine.ensure()
+    images.ensure(["debian13"])
+    return images.DEBIANS["debian13"].tag
+
+
+def add_root_page(work: Path, top: Path, version: str) -> None:
+    """Compile the stand-in for the root page against the release in `top`, by the Java in it, and pack it into its plugins/."""
+    with _lock:
+        image = java_image()
+    classes = work / "classes"
+    classes.mkdir()
+    folders = ["-v", f"{top}:/release:ro", "-v", f"{ROOT_PAGE}:/source:ro", "-v", f"{classes}:/classes"]
+    container = ["docker", "run", "--rm", "--network", "none", "--user", f"{os.getuid()}:{os.getgid()}", *folders, image]
+    # The package's Java has the compiler, only not the program `javac` that starts it.
+    compiler = ["/release/jdk/bin/java", "-m", "jdk.compiler/com.sun.tools.javac.Main", "-proc:none", "-encoding", "UTF-8"]
+    libraries = ":".join(f"/release/lib/{jar.name}" for jar in sorted((top / "lib").glob("*.jar")))
+    run([*container, *compiler, "-cp", libraries, "-d", "/classes", "/source/RootPage.java"])
+    plugin = top / "plugins" / PLUGIN
+    plugin.mkdir(parents=True)
+    with zipfile.ZipFile(plugin / f"{PLUGIN}.jar", "w") as jar:
+        for path in sorted(classes.rglob("*.class")):  # without times, so that the same source always gives the same bytes
+            jar.writestr(zipfile.ZipInfo(str(path.relative_to(classes))), path.read_bytes())
+    descriptor = (ROOT_PAGE / "plugin-descriptor.properties").read_text()
+    (plugin / "plugin-descriptor.properties").write_text(f"{descriptor}version={version}\nelasticsearch.version={version}\n")
 
 
 def java_version(folder: Path) -> str:

@@ -24,17 +24,19 @@ MAP_COUNT_WANTED = 1048576  # what Elasticsearch asks of its host; containers sh
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 
-def start(name: str, image: str = "debian13", ports: tuple[int, ...] = (), aliases: tuple[str, ...] = ()) -> None:
+def start(
+    name: str, image: str = "debian13", ports: tuple[int, ...] = (), aliases: tuple[str, ...] = (), network: str = NETWORK
+) -> None:
     """Start a host, or use the one that runs under this name; returns when systemd is up without a failed unit.
 
-    aliases: further names under which the other test hosts find it.
+    aliases: further names under which the other test hosts of its network find it.
     """
     if not NAME.fullmatch(name):
         raise LabError(f"'{name}' cannot be a host's name: use small letters, digits and '-', 41 at most.")
     allow_maps()
     state = _state(name)
     if state is None:
-        _create(name, image, ports, aliases)
+        _create(name, image, ports, aliases, network)
     elif state == "running":
         say(f"{name}: it runs already")
     else:
@@ -55,8 +57,8 @@ def stop(name: str) -> None:
         found = True
     found = _remove_disk(name) or found
     say(f"{name}: removed" if found else f"{name}: there is no such test host")
-    if not hosts() and NETWORK in _networks():
-        run(["docker", "network", "rm", NETWORK], check=False)  # another container may still be in it
+    for network in _networks():
+        run(["docker", "network", "rm", network], check=False)  # refused while a container is in it
 
 
 def hosts() -> list[dict[str, str]]:
@@ -105,11 +107,11 @@ def _networks() -> list[str]:
     return output(["docker", "network", "ls", "--filter", f"label={LABEL}", "--format", "{{.Name}}"]).split()
 
 
-def _create(name: str, image: str, ports: tuple[int, ...], aliases: tuple[str, ...]) -> None:
+def _create(name: str, image: str, ports: tuple[int, ...], aliases: tuple[str, ...], network: str) -> None:
     (chosen,) = images.chosen([image])
     say(f"{name}: starting a {chosen.name} host")
-    if NETWORK not in _networks():
-        run(["docker", "network", "create", "--label", f"{LABEL}={NETWORK}", NETWORK])
+    if network not in _networks():
+        run(["docker", "network", "create", "--label", f"{LABEL}={network}", network])
     published = []
     for port in ports:
         if is_free(port):
@@ -117,7 +119,7 @@ def _create(name: str, image: str, ports: tuple[int, ...], aliases: tuple[str, .
         else:
             say(f"{name}: 127.0.0.1:{port} is taken on this machine, so the port is reachable by the host's own address only")
     run(
-        ["docker", "run", "-d", "--name", name, "--hostname", name, "--label", f"{LABEL}={name}", "--network", NETWORK]
+        ["docker", "run", "-d", "--name", name, "--hostname", name, "--label", f"{LABEL}={name}", "--network", network]
         + [part for alias in aliases for part in ("--network-alias", alias)]
         + ["-m", MEMORY, "--memory-swap", MEMORY, "--cgroupns", "private", "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"]
         + ["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--stop-signal", "SIGRTMIN+3"]

@@ -45,6 +45,16 @@ def digest_of(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
+def content_digest(folder: Path) -> str:
+    """Changes with the name, the mode and the content of any file below `folder`."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            about = f"{path.relative_to(folder)} {path.stat().st_mode & 0o100:o} {digest_of(path, 'sha256')}\n"
+            digest.update(about.encode())
+    return digest.hexdigest()
+
+
 def pack(top: Path, stem: str, archive: Path, algorithm: str) -> str:
     """Pack the folder `top` as `stem/` into a .tar.gz; the same files always give the same bytes. Returns its digest."""
 
