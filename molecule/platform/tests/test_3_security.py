@@ -26,9 +26,9 @@ LOGINS = {
     "kibana": ("https://jaeger:5601/api/saved_objects/_find?type=dashboard", {401}),
     "gateway": ("https://jaeger/jaeger/api/services", {401}),
 }
-TLS_PORTS = (443, 3000, 4317, 4318, 5000, 5044, 5601, 9090, 9093, 9100, 9200, 9411, 14268, 16686)
-LOOPBACK_PORTS = (5778, 9600, 13133, 16685)  # nobody from outside has a reason to come
-CLOSED_TO_STRANGERS = (4317, 4318, 5000, 5044, 8888, 9100, 9200, 9300, 9411, 14268, 16686)
+TLS_PORTS = (443, 3000, 4317, 4318, 5000, 5044, 5601, 5778, 9090, 9093, 9100, 9200, 9411, 14268, 16686)
+LOOPBACK_PORTS = (9600, 13133, 16685)  # nobody from outside has a reason to come
+CLOSED_TO_STRANGERS = (4317, 4318, 5000, 5044, 5778, 8888, 9100, 9200, 9300, 9411, 14268, 16686)
 OPEN_TO_PEOPLE = (443, 3000, 5601, 9090, 9093)
 # systemd-analyze security; lower is better. A JVM and Node have to write code into memory.
 EXPOSURE_BUDGET = {
