@@ -1497,10 +1497,16 @@ def take_away(params, check_mode, diff_mode):
     return result
 
 
+class UnnotedModule(AnsibleModule):
+    """Ansible notes the options of each call in the host's journal, and misses secrets of several lines within a list: nothing is noted."""
+
+    def log(self, msg, log_args=None):
+        pass
+
+
 def main():
     """Run the module."""
-    # Ansible notes the options of a call in the host's journal, and misses secrets of several lines that are in a list: so nothing is noted.
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, no_log=True)
+    module = UnnotedModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     act = take_away if module.params["state"] == "absent" else roll_out
     try:
         result = act(module.params, module.check_mode, module._diff)
