@@ -105,9 +105,9 @@ def resident_mb(host, name):
     """The memory of a service that is really its own: without page cache that can be dropped."""
     group = unit(host, name, "ControlGroup")["ControlGroup"]
     paths = [f"/sys/fs/cgroup{group}/memory.stat", f"/sys/fs/cgroup/memory{group}/memory.stat"]
-    stat = dict(line.split() for line in host.check_output(f"cat {' '.join(paths)} 2>/dev/null").splitlines())
+    stat = dict(line.split() for line in host.run(f"cat {' '.join(paths)} 2>/dev/null").stdout.splitlines())
     # cgroup v2 names anonymous memory anon, v1 rss.
-    return int(stat.get("anon", stat.get("total_rss", stat.get("rss", 0)))) // 1024**2
+    return int(stat["anon"] if "anon" in stat else stat["total_rss"]) // 1024**2
 
 
 def restarts(host):

@@ -65,7 +65,7 @@ def test_full_disk_loses_nothing_and_is_recovered_from(host):
     assert elastic(host, "pachedu-logs-full/_doc/1?refresh=true", "-X", "PUT", *document)[0] in (200, 201)
     samples = float(query(host, 'count_over_time(up{job="prometheus"}[1h])')[0]["value"][1])
     try:
-        host.run("cat /dev/zero > /var/lib/filler 2>/dev/null")
+        host.run("fallocate -l $(df --output=avail -k /var/lib | tail -n 1)K /var/lib/filler; cat /dev/zero >> /var/lib/filler 2>/dev/null")
         assert host.check_output("df --output=avail -k /var/lib | tail -n 1").strip() == "0"
         time.sleep(45)  # the disk is looked at every 30 s
         assert unit(host, "elasticsearch", "ActiveState")["ActiveState"] == "active"
