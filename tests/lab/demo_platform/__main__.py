@@ -1,0 +1,10 @@
+# Copyright (c) 2026, the pachedu.observability contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""python -m tests.lab.demo_platform COMMAND (see --help)."""
+
+import sys
+
+from .command import main
+
+sys.exit(main(sys.argv[1:]))
