@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import time
+
 from ansible_collections.pachedu.observability.plugins.module_utils import http
 from ansible_collections.pachedu.observability.plugins.module_utils.elastic_stack import minor
 from ansible_collections.pachedu.observability.plugins.module_utils.probes import base_url, refusal
@@ -13,6 +15,7 @@ from ansible_collections.pachedu.observability.plugins.module_utils.probes impor
 REQUEST_TIMEOUT = 10.0
 # A node reads changed logins every five seconds, so a refused one may be taken a moment later.
 LOGIN_GRACE = 20.0
+PAUSE = 1.0
 
 
 class Elasticsearch:
@@ -29,18 +32,21 @@ class Elasticsearch:
 
         Raises HttpError with what each address said.
         """
-        problems = []
+        problems, passing = [], False
         for url in self.urls:
             try:
                 answer = self.request(url + path, method=method, data=data, headers=self.headers, **self.options)
             except http.HttpError as error:
                 problems.append(str(error))
+                passing = passing or isinstance(error, http.HttpTransientError)
                 continue
             if answer.status in (429, 502, 503, 504):
                 problems.append(refusal(url + path, answer))
+                passing = True
                 continue
             return answer
-        raise http.HttpError("; ".join(problems) or "no address of Elasticsearch is given")
+        kind = http.HttpTransientError if passing else http.HttpError
+        raise kind("; ".join(problems) or "no address of Elasticsearch is given")
 
     def ask_json(self, path, method="GET", data=None, statuses=(200,)):
         """Status and parsed body; raises HttpError for other statuses and for what is no JSON object."""
@@ -53,9 +59,40 @@ class Elasticsearch:
         return answer.status, found
 
 
+def reason(answer):
+    """What Elasticsearch says against a request, down to its cause; what it answered at all where it does not say so."""
+    try:
+        error, told = answer.json()["error"], []
+        while isinstance(error, dict):
+            told.append(error.get("reason"))
+            error = error.get("caused_by")
+    except (http.HttpError, KeyError, TypeError):
+        told = []
+    return ": ".join(dict.fromkeys(text for text in told if text)) or refusal(answer.url, answer)
+
+
 def waiting_is_over(refused, elapsed, timeout):
     """Whether to give up: a node that is away may come, a login that is refused for long will not be taken."""
     return elapsed >= (min(timeout, LOGIN_GRACE) if refused else timeout)
+
+
+def patient(ask, timeout, sleep=time.sleep, clock=time.monotonic):
+    """The first answer that is no refused login, with whatever other status; raises HttpError once it is time to give up.
+
+    ``ask`` returns an answer, or raises HttpTransientError for a service that is not ready; any other HttpError, such as a certificate
+    that is not trusted, ends it. What it sends must do no harm when sent twice.
+    """
+    started = clock()
+    while True:
+        try:
+            answer, problem = ask(), None
+            if answer.status not in (401, 403):
+                return answer
+        except http.HttpTransientError as error:
+            answer, problem = None, error
+        if waiting_is_over(answer is not None, clock() - started, timeout):
+            raise problem or http.HttpError(refusal(answer.url, answer))
+        sleep(PAUSE)
 
 
 def node_version(answer):

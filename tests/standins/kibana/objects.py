@@ -35,9 +35,9 @@ Answer = tuple[int, Any]
 
 
 class Refused(Exception):
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, attributes: dict | None = None) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.attributes = status, attributes
 
 
 class Store:
@@ -227,11 +227,17 @@ def export_objects(store: Store, request: dict) -> bytes:
     if unknown:
         raise Refused(400, f"Trying to export non-exportable type(s): {', '.join(unknown)}")
     found = [item for item in store.objects.values() if item["type"] in everything]
-    for one in wanted or []:
-        item = store.get(one.get("type", ""), one.get("id", ""))
-        if item is None:
-            raise Refused(400, f"Error fetching objects to export: {one.get('type')}:{one.get('id')} not found")
-        found.append(item)
+    names = [(one.get("type", ""), one.get("id", "")) for one in wanted or []]
+    strange = [f"{kind}:{name}" for kind, name in names if kind not in TYPES]
+    if strange:
+        raise Refused(400, f"Trying to export object(s) with non-exportable types: {', '.join(strange)}")
+    gone = [(kind, name) for kind, name in names if store.get(kind, name) is None]
+    if gone:
+        # As test/api_integration/apis/saved_objects/export.ts of elastic/kibana expects it.
+        errors = [{"statusCode": 404, "error": "Not Found", "message": f"Saved object [{kind}/{name}] not found"} for kind, name in gone]
+        objects = [{"id": name, "type": kind, "error": error} for (kind, name), error in zip(gone, errors)]
+        raise Refused(400, "Error fetching objects to export", {"objects": objects})
+    found += [store.objects[store.key(kind, name)] for kind, name in names]
     missing: list[dict] = []
     if request.get("includeReferencesDeep"):
         queue = list(found)

@@ -197,6 +197,8 @@ class KibanaServer:
                         415: "Unsupported Media Type",
                     }
                     body = {"statusCode": error.status, "error": names[error.status], "message": str(error)}
+                    if error.attributes:
+                        body["attributes"] = error.attributes
                 kind = "application/json; charset=utf-8"
                 if isinstance(body, bytes):
                     kind = "application/ndjson" if body[:1] == b"{" else "text/html; charset=utf-8"

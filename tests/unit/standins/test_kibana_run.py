@@ -301,6 +301,17 @@ def test_imports_that_are_refused(running):
     assert running.ask("/api/saved_objects/_import", "POST", b"{}", WRITER, kbn_xsrf="x", Content_Type="application/json")[0] == 415
     assert running.post("/api/saved_objects/_export", {})[0] == 400
     assert running.post("/api/saved_objects/_export", {"type": "nosuch"})[0] == 400
+    strange = running.post("/api/saved_objects/_export", {"objects": [{"type": "nosuch", "id": "1"}]})[1]
+    assert strange["message"] == "Trying to export object(s) with non-exportable types: nosuch:1"
+
+
+def test_an_export_names_what_is_missing(running):
+    running.upload([VIEW])
+    wanted = [{"type": "index-pattern", "id": "logs"}, {"type": "dashboard", "id": "1"}]
+    status, answer = running.post("/api/saved_objects/_export", {"objects": wanted})
+    error = {"statusCode": 404, "error": "Not Found", "message": "Saved object [dashboard/1] not found"}
+    assert (status, answer["message"]) == (400, "Error fetching objects to export")
+    assert answer["attributes"] == {"objects": [{"id": "1", "type": "dashboard", "error": error}]}
 
 
 def test_copies_get_new_names_and_keep_their_references(running):

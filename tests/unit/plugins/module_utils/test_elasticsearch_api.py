@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.pachedu.observability.plugins.module_utils import elasticsearch_api
-from ansible_collections.pachedu.observability.plugins.module_utils.http import HttpError, Response
+from ansible_collections.pachedu.observability.plugins.module_utils.http import HttpError, HttpTransientError, Response
 
 
 def cluster(answers, **login):
@@ -28,6 +28,20 @@ def test_the_first_address_that_answers_is_enough():
     assert client.ask_json("/path") == (200, {"x": 1})
     assert [url for url, _options in asked] == ["https://a/path", "https://b/path", "https://c/path"]
     assert all(options["headers"] == {"Authorization": "Bearer secret"} for _url, options in asked)
+
+
+@pytest.mark.parametrize(
+    ("answers", "transient"),
+    [
+        ({"a": HttpError("not trusted"), "b": (503, b"busy")}, True),
+        ({"a": HttpTransientError("away"), "b": HttpError("not trusted")}, True),
+        ({"a": HttpError("not trusted")}, False),
+    ],
+)
+def test_whether_it_may_be_answered_a_moment_later(answers, transient):
+    with pytest.raises(HttpError) as caught:
+        cluster(answers)[0].ask("/path")
+    assert isinstance(caught.value, HttpTransientError) is transient
 
 
 def test_no_address_answers():
@@ -54,6 +68,58 @@ def test_what_is_no_answer(answer, expected):
 )
 def test_when_waiting_is_over(refused, elapsed, timeout, over):
     assert elasticsearch_api.waiting_is_over(refused, elapsed, timeout) is over
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            b'{"error": {"reason": "invalid", "caused_by": {"reason": "invalid", "caused_by": {"reason": "no such type"}}}}',
+            "invalid: no such type",
+        ),
+        (b'{"error": {"type": "x"}}', 'https://a/path answered HTTP 400: {"error": {"type": "x"}}'),
+        (b'{"error": "no handler"}', 'https://a/path answered HTTP 400: {"error": "no handler"}'),
+        (b"<html>", "https://a/path answered HTTP 400: <html>"),
+        (b"[]", "https://a/path answered HTTP 400: []"),
+    ],
+)
+def test_what_elasticsearch_says_against_a_request(body, expected):
+    assert elasticsearch_api.reason(Response(400, {}, body, "https://a/path")) == expected
+
+
+def attempts(*answers):
+    """A question whose answers are these statuses or errors, one after the other, and the list of pauses made between them."""
+    given, pauses = iter(answers), []
+
+    def ask():
+        answer = next(given)
+        if isinstance(answer, Exception):
+            raise answer
+        return Response(answer, {}, b"", "https://a/path")
+
+    return ask, pauses
+
+
+def test_patience_with_what_is_not_ready():
+    ask, pauses = attempts(HttpTransientError("away"), 401, HttpTransientError("busy"), 404)
+    assert elasticsearch_api.patient(ask, 60, sleep=pauses.append, clock=lambda: len(pauses)).status == 404
+    assert len(pauses) == 3
+
+
+@pytest.mark.parametrize(
+    ("answers", "timeout", "said", "paused"),
+    [
+        ([HttpTransientError("away")] * 99, 60, "away", 60),
+        ([HttpError("not trusted")] * 99, 60, "not trusted", 0),
+        ([401] * 99, 60, "https://a/path answered HTTP 401: the login is refused", 20),
+        ([HttpTransientError("away")], 0, "away", 0),
+    ],
+)
+def test_patience_that_ends(answers, timeout, said, paused):
+    ask, pauses = attempts(*answers)
+    with pytest.raises(HttpError, match=said):
+        elasticsearch_api.patient(ask, timeout, sleep=pauses.append, clock=lambda: len(pauses))
+    assert len(pauses) == paused
 
 
 def test_the_version_of_the_node():
