@@ -40,8 +40,10 @@ bench: ## Measure time, steps and requests of a deployment
 bench-load: ## Measure the memory of the whole platform under load
 	@$(TOOLS) -m benchmarks.load
 
-docs: ## Write the README of each role from its argument specification
+docs: ## Write what is generated: role READMEs, the metrics page, the dashboards and their pages
 	@$(TOOLS) tools/role_readmes.py
+	@$(TOOLS) tools/metrics_page.py
+	@$(TOOLS) -m tools.dashboards.build
 
 clean-cache: ## Remove the cache: images, artifacts, builds and virtualenvs
 	@$(TOOLS) -m tests.lab clean-cache

@@ -143,9 +143,13 @@ def lint(stage: Stage) -> None:
         "ansible-lint": ["ansible-lint", "--offline", "--strict", "--profile", "production", "--nocolor"],
         "changelog": ["antsibull-changelog", "lint"],
     }
-    for name, script in {"argument specs": "tools/check_argument_specs.py", "role READMEs": "tools/role_readmes.py"}.items():
+    for name, script in {
+        "argument specs": "tools/check_argument_specs.py",
+        "role READMEs": "tools/role_readmes.py",
+        "metrics page": "tools/metrics_page.py",
+    }.items():
         if (ROOT / script).is_file():
-            checks[name] = [sys.executable, script, *(["--check"] if name == "role READMEs" else [])]
+            checks[name] = [sys.executable, script, *([] if name == "argument specs" else ["--check"])]
     for name, command in checks.items():
         code = stage.run(command)[0]
         if code == 0:
@@ -255,6 +259,15 @@ def rules(stage: Stage) -> None:
                 stage.bad(path.name)
 
 
+def dashboards(stage: Stage) -> None:
+    """What can be said of the dashboards without a running platform; the scenario `dashboards` proves their panels on one."""
+    code, text = stage.run([sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "tests/dashboards"])
+    passed, failed = pytest_counts(text)
+    stage.ok(passed)
+    if failed or code:
+        stage.bad("pytest", max(failed, 1))
+
+
 def molecule(stage: Stage) -> None:
     scenarios = in_order([path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")])
     wanted = os.environ.get("SCENARIOS", "").replace(",", " ").split() or scenarios
@@ -287,7 +300,7 @@ def molecule(stage: Stage) -> None:
             stage.bad(name, max(1, failed))
 
 
-STAGES = {function.__name__: function for function in (lint, unit, sanity, rules, molecule)}
+STAGES = {function.__name__: function for function in (lint, unit, sanity, rules, dashboards, molecule)}
 
 
 def run_stage(name: str) -> Stage:

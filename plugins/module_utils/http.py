@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pachedu.observability contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All HTTP of this collection: one request, one download, one question whether a file is there.
+"""All HTTP of this collection: one request, many over a kept connection, one download, one question whether a file is there.
 
 Certificates are always checked, proxies come from the environment, ``~/.netrc`` is not read. Redirects are followed here
 and not by urllib, which would take the Authorization header along to any host.
@@ -208,6 +208,96 @@ def request(
     raise HttpError(f"{public_address(url)}: more than {MAX_REDIRECTS} redirects")
 
 
+class Connection:
+    """Requests to one server over one connection that is kept open: for many small questions. For one thread at a time.
+
+    Nothing is asked before the first ``request``. There are no redirects and no proxies. ``base`` may have a path, which stands
+    before each request's own. Use it in ``with``, or ``close`` it.
+    """
+
+    def __init__(self, base, username=None, password=None, token=None, headers=None, ca_path=None, timeout=30.0):
+        base, url_username, url_password = split_credentials(base)
+        self.base = base.rstrip("/")
+        self.ca_path = ca_path
+        self.timeout = timeout
+        self.headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})}
+        if username is None:
+            username, password = url_username, url_password
+        authorization = _authorization(base, token) if token else (_basic(username, password) if username is not None else None)
+        if authorization:
+            self.headers["Authorization"] = authorization
+        self._wire = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *dummy):
+        self.close()
+
+    def close(self):
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def request(self, path, method="GET", data=None, max_bytes=64 * 1024 * 1024):
+        """The answer with any HTTP status; raises HttpError when none could be had.
+
+        ``data``: bytes, or a dict or list (sent as JSON). A kept connection that the server has closed meanwhile is opened anew for GET
+        and HEAD. After any other method nobody knows whether the server still did it: that is an HttpTransientError.
+        """
+        url = self.base + path
+        headers = dict(self.headers)
+        if isinstance(data, (dict, list)):
+            data = json.dumps(data).encode("utf-8")
+            headers["Content-Type"] = "application/json"
+        kept = self._wire is not None
+        try:
+            return self._exchange(url, method, data, headers, max_bytes)
+        except HttpTransientError:
+            if not kept or method not in ("GET", "HEAD"):
+                raise
+        return self._exchange(url, method, data, headers, max_bytes)
+
+    def _exchange(self, url, method, data, headers, max_bytes):
+        shown = public_address(url)
+        finished = False
+        try:
+            if self._wire is None:
+                self._wire = self._connect(url)
+            parts = _split(url)
+            self._wire.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body=data, headers=headers)
+            raw = self._wire.getresponse()
+            body = raw.read(max_bytes + 1)
+            if len(body) > max_bytes:
+                raise HttpError(f"{shown}: the answer is larger than {max_bytes} bytes")
+            answer = Response(raw.status, {key.lower(): value for key, value in raw.getheaders()}, body, url)
+            finished = raw.isclosed() and not raw.will_close
+            return answer
+        except ssl.SSLCertVerificationError as exc:
+            raise HttpError(_untrusted(shown, exc)) from exc
+        except http.client.InvalidURL as exc:
+            raise HttpError(f"{shown}: not a valid address: it has spaces or control characters") from exc
+        except (OSError, http.client.HTTPException) as exc:
+            raise HttpTransientError(f"{shown} cannot be reached: {_reason(exc)}") from exc
+        except ValueError as exc:
+            raise HttpError(f"{shown}: not a valid address or header") from exc
+        finally:
+            if not finished:
+                self.close()
+
+    def _connect(self, url):
+        scheme, host, port = origin(url)
+        if scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=self.timeout)
+        if self.ca_path and not os.access(self.ca_path, os.R_OK):
+            raise HttpError(f"ca_path: {self.ca_path} does not exist or cannot be read, so {public_address(url)} was not asked")
+        try:
+            context = ssl.create_default_context(cafile=self.ca_path)
+        except ssl.SSLError as exc:
+            raise HttpError(f"ca_path: {self.ca_path} has no certificate in PEM format ({_reason(exc)})") from exc
+        return http.client.HTTPSConnection(host, port, timeout=self.timeout, context=context)
+
+
 def download(url, output, token=None, ca_path=None, timeout=30.0, max_bytes=None, on_chunk=None, on_start=None):
     """Streams a file into the binary file object ``output``; returns Download, raises HttpError or HttpStatusError.
 
@@ -346,6 +436,13 @@ def _reason(exc):
     return str(reason) or type(reason).__name__
 
 
+def _untrusted(shown, exc):
+    detail = exc.verify_message or str(exc)
+    if "expired" in detail:
+        return f"{shown}: the server's certificate is not trusted ({detail}): it has to be renewed"
+    return f"{shown}: the server's certificate is not trusted ({detail}); name its CA with ca_path"
+
+
 def _status_error(answer):
     error = HttpStatusError(f"{public_address(answer.url)} answered HTTP {answer.status}", answer.status)
     error.retry_after = _length(answer.headers.get("retry-after"))
@@ -381,8 +478,7 @@ def _open(url, method, headers, ca_path=None, timeout=10.0, data=None, decompres
     except (urllib.error.URLError, http.client.HTTPException, OSError) as exc:
         cause = exc.reason if isinstance(exc, urllib.error.URLError) else exc
         if isinstance(cause, ssl.SSLCertVerificationError):
-            detail = cause.verify_message or str(cause)
-            raise HttpError(f"{shown}: the server's certificate is not trusted ({detail}); name its CA with ca_path") from exc
+            raise HttpError(_untrusted(shown, cause)) from exc
         if isinstance(exc, http.client.InvalidURL):
             raise HttpError(f"{shown}: not a valid address: it has spaces or control characters") from exc
         raise HttpTransientError(f"{shown} cannot be reached: {_reason(exc)}") from exc

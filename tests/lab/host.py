@@ -24,9 +24,7 @@ MAP_COUNT_WANTED = 1048576  # what Elasticsearch asks of its host; containers sh
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 
-def start(
-    name: str, image: str = "debian13", ports: tuple[int, ...] = (), aliases: tuple[str, ...] = (), network: str = NETWORK
-) -> None:
+def start(name: str, image: str = "debian13", ports: tuple[int, ...] = (), aliases: tuple[str, ...] = (), network: str = NETWORK) -> None:
     """Start a host, or use the one that runs under this name; returns when systemd is up without a failed unit.
 
     aliases: further names under which the other test hosts of its network find it.

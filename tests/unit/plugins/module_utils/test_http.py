@@ -413,3 +413,124 @@ def test_probe(serve):
     with pytest.raises(web.HttpStatusError):
         web.probe(gone.url)
     assert len(gone.seen) == 1
+
+
+# Connection
+
+
+class Keeping(http.server.BaseHTTPRequestHandler):
+    """Keeps connections open, unless told to `drop` one before or after it has answered."""
+
+    protocol_version = "HTTP/1.1"
+
+    def handle_any(self):
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.seen.append((self.command, self.path, self.client_address, dict(self.headers), sent))
+        if self.server.drop == "before":
+            self.server.drop = None
+            self.close_connection = True
+            return
+        send(self, 404 if "none" in self.path else 200, b'{"a": 1}')
+        if self.server.drop == "after":
+            self.server.drop = None
+            self.close_connection = True
+
+    do_GET = do_POST = do_DELETE = handle_any
+
+    def log_message(self, *dummy):
+        pass
+
+
+@pytest.fixture
+def keeping():
+    servers = []
+
+    def start(context=None):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Keeping)
+        server.daemon_threads, server.seen, server.drop = True, [], None
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.url = f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_connection_is_kept(keeping, tls):
+    context, ca_path = tls
+    server = keeping(context)
+    with web.Connection(server.url + "/base/", "me", "pass", headers={"X-More": "1"}, ca_path=ca_path) as connection:
+        assert connection.request("/x?y=1").json() == {"a": 1}
+        assert connection.request("/none").status == 404
+        assert connection.request("/x", "POST", {"b": 2}).status == 200
+    assert [(command, path) for command, path, *_more in server.seen] == [
+        ("GET", "/base/x?y=1"),
+        ("GET", "/base/none"),
+        ("POST", "/base/x"),
+    ]
+    assert len({client for _command, _path, client, *_more in server.seen}) == 1
+    headers, body = server.seen[2][3:]
+    assert json.loads(body) == {"b": 2} and headers["Content-Type"] == "application/json" and headers["X-More"] == "1"
+    assert headers["Authorization"] == "Basic " + base64.b64encode(b"me:pass").decode()
+
+
+def test_a_token_or_the_login_of_the_address(keeping):
+    server = keeping()
+    with web.Connection(server.url, token="word") as connection:
+        connection.request("/")
+    with web.Connection(server.url.replace("//", "//me:p%40ss@")) as connection:
+        connection.request("/")
+    logins = [headers["Authorization"] for *_more, headers, _body in server.seen]
+    assert logins == ["Bearer word", "Basic " + base64.b64encode(b"me:p@ss").decode()]
+
+
+@pytest.mark.parametrize("drop", ["before", "after"])
+def test_a_question_is_asked_again_where_a_kept_connection_is_gone(keeping, drop):
+    server = keeping()
+    with web.Connection(server.url) as connection:
+        connection.request("/one")
+        server.drop = drop
+        assert connection.request("/two").status == 200
+        assert connection.request("/three").status == 200
+    assert [path for _command, path, *_more in server.seen] == ["/one", "/two", *(["/two"] if drop == "before" else []), "/three"]
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_deed_is_never_done_twice(keeping, method):
+    server = keeping()
+    with web.Connection(server.url) as connection:
+        connection.request("/one")
+        server.drop = "before"
+        with pytest.raises(web.HttpTransientError, match="/two cannot be reached"):
+            connection.request("/two", method)
+        assert connection.request("/three").status == 200
+    assert [path for _command, path, *_more in server.seen] == ["/one", "/two", "/three"]
+
+
+def test_connections_that_cannot_be(keeping, tls, tmp_path):
+    context, _ca_path = tls
+    server = keeping(context)
+    (tmp_path / "no.pem").write_text("nothing")
+    for ca_path, said in (
+        (None, "the server's certificate is not trusted (self-signed certificate); name its CA with ca_path"),
+        ("/none/ca.crt", "ca_path: /none/ca.crt does not exist or cannot be read"),
+        (str(tmp_path / "no.pem"), "no.pem has no certificate in PEM format"),
+    ):
+        with web.Connection(server.url, ca_path=ca_path) as connection, pytest.raises(web.HttpError) as caught:
+            connection.request("/")
+        assert said in str(caught.value) and not isinstance(caught.value, web.HttpTransientError)
+    with web.Connection(f"http://127.0.0.1:{free_port()}") as connection, pytest.raises(web.HttpTransientError, match="Connection refused"):
+        connection.request("/")
+    assert server.seen == []
+
+
+def test_an_answer_that_is_too_large(keeping):
+    with web.Connection(keeping().url) as connection:
+        with pytest.raises(web.HttpError, match="larger than 4 bytes"):
+            connection.request("/", max_bytes=4)
+        assert connection.request("/").json() == {"a": 1}
