@@ -44,6 +44,7 @@ docs: ## Write what is generated: role READMEs, the metrics page, the dashboards
 	@$(TOOLS) tools/role_readmes.py
 	@$(TOOLS) tools/metrics_page.py
 	@$(TOOLS) -m tools.dashboards.build
+	@$(TOOLS) -m tools.dashboards.pages
 
 clean-cache: ## Remove the cache: images, artifacts, builds and virtualenvs
 	@$(TOOLS) -m tests.lab clean-cache

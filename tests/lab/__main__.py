@@ -16,6 +16,8 @@ from .common import CACHE, ROOT, LabError, elapsed, run, say, which
 from .playbook import play
 
 DEMO = "observability-demo"
+DEMO_APPLICATIONS = "observability-demo-apps"
+DEMO_NETWORK = "observability-demo"
 DEMO_INVENTORY = "inventories/demo"
 DEMO_SERVICES = {
     "Grafana": "https://{host}:3000",
@@ -109,10 +111,14 @@ def _demo(options: argparse.Namespace) -> None:
     images.ensure(["debian13"])
     artifacts.ensure()
     say("\n".join(artifacts.table()))
-    say(f"== The test host {DEMO}")
-    host.start(DEMO, "debian13", DEMO_PORTS)
+    say(f"== The test host {DEMO}, and {DEMO_APPLICATIONS} for the applications")
+    host.allow_maps()
+    host.start(DEMO, "debian13", DEMO_PORTS, network=DEMO_NETWORK)
+    host.start(DEMO_APPLICATIONS, "debian13", aliases=("api", "frontend"), network=DEMO_NETWORK)
     say("== Deploying: ansible-playbook site.yml -i inventories/demo")
     play("site.yml", DEMO_INVENTORY)
+    say("== Starting the demo platform, whose applications are monitored")
+    play("tests/lab/demo_platform/deploy.yml", DEMO_INVENTORY)
     say("== Proving it: ansible-playbook playbooks/verify.yml -i inventories/demo")
     play("playbooks/verify.yml", DEMO_INVENTORY)
     where = host.address(DEMO)
@@ -122,6 +128,7 @@ def _demo(options: argparse.Namespace) -> None:
     for name, url in DEMO_SERVICES.items():
         say(f"  {name.ljust(14)} {url.format(host=where)}")
     say(f"Logins and the CA certificate are in {DEMO_INVENTORY}/.secrets. Log in to the host: docker exec -it {DEMO} bash")
+    say(f"What goes wrong there is switched on by: docker exec {DEMO_APPLICATIONS} demo-platform incident list")
     say("Remove it all with: make demo-down")
 
 
@@ -141,7 +148,8 @@ def _demo_table() -> list[str]:
 
 def _demo_down(options: argparse.Namespace) -> None:
     engine.ensure()
-    host.stop(DEMO)
+    for name in (DEMO, DEMO_APPLICATIONS):
+        host.stop(name)
     secrets = ROOT / DEMO_INVENTORY / ".secrets"
     if secrets.is_dir():
         shutil.rmtree(secrets)
