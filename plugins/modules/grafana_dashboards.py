@@ -45,6 +45,10 @@ options:
       - Address of Grafana. It may have a path.
     type: str
     required: true
+  _files:
+    description:
+      - What was read of O(path) on the controller. Ansible fills it in by itself; it is not for playbooks.
+    type: str
   ca_path:
     description:
       - File with the certificate of the authority that signed Grafana's certificate. Default is those that the host trusts.
@@ -332,7 +336,7 @@ def look(grafana, uids):
 def can_nest(grafana):
     """Whether the server has folders in folders."""
     settings = grafana.read("/api/frontend/settings") or {}
-    version = str((settings.get("buildInfo") or {}).get("version") or "0").split(".")[0]
+    version = str((settings.get("buildInfo") or {}).get("version") or "0").split(".", maxsplit=1)[0]
     return bool((settings.get("featureToggles") or {}).get("nestedFolders")) or (version.isdigit() and int(version) >= 11)
 
 

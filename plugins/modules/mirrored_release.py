@@ -217,6 +217,9 @@ def fetch_archive(params, name, wanted, folder):
             raise MirrorError(f"directory: {name} has {releases.size(length)}, but {releases.size(free)} are free in {folder}")
         hashers[:] = [digest.Hasher()]
 
+    def take(chunk):
+        hashers[0].update(chunk)
+
     def fill(stream):
         done = http.download(
             url,
@@ -225,7 +228,7 @@ def fetch_archive(params, name, wanted, folder):
             ca_path=params["ca_path"],
             timeout=params["timeout"],
             on_start=start,
-            on_chunk=lambda chunk: hashers[0].update(chunk),
+            on_chunk=take,
         )
         made.append(done.requests)
         digest.compare(wanted, hashers[0].digests())

@@ -60,7 +60,7 @@ def running(folder: Path) -> Iterator[Engine]:
     """An engine with nothing to scrape, on a free port of the loopback."""
     program = unpack(folder)
     (folder / "prometheus.yml").write_text("{}\n")
-    port = next(port for port in range(39090, 39190) if host.is_free(port))
+    port = [port for port in range(39090, 39190) if host.is_free(port)][0]
     command = [str(program), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)

@@ -142,7 +142,7 @@ def add_root_page(work: Path, top: Path, version: str) -> None:
 def java_version(folder: Path) -> str:
     """As the Java itself tells it in its file `release`."""
     for line in (folder / "release").read_text().splitlines():
-        name, _, value = line.partition("=")
+        name, _equals, value = line.partition("=")
         if name == "JAVA_RUNTIME_VERSION":
             return value.strip('"')
     raise LabError(f"{folder}/release names no JAVA_RUNTIME_VERSION")

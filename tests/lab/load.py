@@ -67,7 +67,7 @@ def log_lines(index, number):
     """A bulk request of so many log lines, each of about 400 bytes."""
     now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
     lines = []
-    for _ in range(number):
+    for _turn in range(number):
         lines.append(json.dumps({"index": {"_index": index}}))
         lines.append(
             json.dumps(

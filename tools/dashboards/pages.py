@@ -86,7 +86,7 @@ def cell(text: str) -> str:
 
 
 def table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    lines = ["| " + " | ".join(heading) + " |", "| " + " | ".join("---" for _ in heading) + " |"]
+    lines = ["| " + " | ".join(heading) + " |", "| " + " | ".join("---" for _turn in heading) + " |"]
     return lines + ["| " + " | ".join(cell(text) for text in row) + " |" for row in rows]
 
 

@@ -93,7 +93,7 @@ def test_spans_and_logs_wait_while_elasticsearch_is_away(host, application):
         connect = "openssl s_client -quiet -connect jaeger:5000 -CAfile /etc/node_exporter/ca.crt -verify_return_error"
         application.run(f"{connect} <<'END' & sleep 2\n{line}\nEND")
         command = "NODE_EXTRA_CA_CERTS=/etc/node_exporter/ca.crt /opt/api/node /opt/api/otlp.js https://jaeger:4318/v1/traces"
-        traces = [application.check_output(command) for _ in range(3)]
+        traces = [application.check_output(command) for _turn in range(3)]
         time.sleep(max(0.0, OUTAGE - (time.monotonic() - started)))
     finally:
         host.check_output("systemctl start elasticsearch")

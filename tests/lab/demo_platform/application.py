@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 import threading
@@ -168,7 +169,7 @@ class Application:
         if len(parts) == 3 and parts[0] == "incidents" and parts[2] in ("start", "stop"):
             if parts[1] not in INCIDENTS:
                 return as_json(404, {"error": f"There is no incident {parts[1]}; there are {', '.join(INCIDENTS)}"})
-            if seconds is not None and not seconds > 0:  # nor nan
+            if seconds is not None and (seconds <= 0 or math.isnan(seconds)):
                 return as_json(400, {"error": "seconds is above 0"})
             with self.lock:
                 result = self.life.start(parts[1], seconds) if parts[2] == "start" else self.life.stop(parts[1])

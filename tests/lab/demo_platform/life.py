@@ -135,7 +135,7 @@ class Life:
         """Live for some seconds within an instant, without logs and traces, whose times would all be the same."""
         self._quiet = True
         try:
-            for _ in range(int(seconds)):
+            for _turn in range(int(seconds)):
                 self._later = [(due - 1, number, do) for due, number, do in self._later]
                 self.tick(1)
         finally:
@@ -277,7 +277,7 @@ class Frontend(Life):
         loads = self.often(rate / 4, seconds)
         for page, route, _share, usual in self.chance.choices(PAGES, [share for _page, _route, share, _usual in PAGES], k=loads):
             self.page(page, route, usual)
-        for _ in range(self.often(rate / 12, seconds)):
+        for _turn in range(self.often(rate / 12, seconds)):
             kind = self.pick({"javascript": 0.2, "network": 0.6, "resource": 0.2})
             if self.maybe(0.6 if "errors" in self.switches or "database_down" in self.switches else 0.02):
                 self.metrics["pachedu_frontend_errors_total"].inc(kind=kind)
@@ -298,7 +298,7 @@ class Frontend(Life):
             status = "302"  # to where somebody wanted to go who had to log in first
         observe = self.metrics["http_request_duration_seconds"].observe
         observe(seconds, method="GET", route=route, status_code=status)
-        for _ in range(3):
+        for _turn in range(3):
             observe(self.took(0.004), method="GET", route="/static/*", status_code="304" if self.maybe(0.5) else "200")
         device = "mobile" if self.maybe(0.7) else "desktop"
         self.metrics["pachedu_page_load_seconds"].observe(seconds + self.took(0.9 if device == "mobile" else 0.5), page=page, device=device)
@@ -354,14 +354,14 @@ class Api(Life):
         for route in self.chance.choices(ROUTES, [route[2] for route in ROUTES], k=self.often(rate, seconds)):
             self.request(*route)
         pace = min(self.rhythm.pace, 60)
-        for _ in range(self.often(0.1 * busy * pace, seconds)):
+        for _turn in range(self.often(0.1 * busy * pace, seconds)):
             self.verify_identity()
-        for _ in range(self.often(0.05 * pace, seconds)):
+        for _turn in range(self.often(0.05 * pace, seconds)):
             self.colleague_at_work()
-        for _ in range(self.often(0.01 * pace, seconds)):
+        for _turn in range(self.often(0.01 * pace, seconds)):
             report = self.pick({"suspicious_transaction": 0.3, "cash_threshold": 0.4, "cross_border": 0.3})
             self.metrics["pachedu_regulatory_reports_total"].inc(report=report, result="submitted")
-        for _ in range(self.often(0.0005 * pace, seconds)):
+        for _turn in range(self.often(0.0005 * pace, seconds)):
             self.change_configuration(self.pick({"features": 0.7, "integrations": 0.3}), "pipeline")
         self._backups(seconds * pace)
         self._gauges(busy, rate, seconds)
@@ -846,7 +846,7 @@ class Api(Life):
     def _incidents(self, seconds: float) -> None:
         """What incidents do by themselves, beside what they do to requests."""
         if "brute_force" in self.switches:
-            for _ in range(self.often(10, seconds)):
+            for _turn in range(self.often(10, seconds)):
                 result = self.pick({"bad_password": 0.6, "unknown_user": 0.3, "locked": 0.1})
                 self.attempt(self.chance.choice(FOREIGN), result)
                 limited = self.maybe(0.2)
@@ -855,7 +855,7 @@ class Api(Life):
                 else:
                     self.answered("POST", "/api/v1/auth/login", "401", self.took(0.09))
         if "unusual_geography" in self.switches:
-            for _ in range(self.often(0.5, seconds)):
+            for _turn in range(self.often(0.5, seconds)):
                 country = self.chance.choice(FOREIGN)
                 self.attempt(country, "success" if self.maybe(0.8) else "bad_password")
                 self.unusual(self.pick({"new_country": 0.4, "impossible_travel": 0.4, "anonymiser": 0.2}), country)
@@ -863,14 +863,14 @@ class Api(Life):
             self.read_sensitive("support", self.pick({"personal_data": 0.6, "identity_document": 0.4}), self.often(20, seconds))
             self.export("support", 2e7 * seconds * self.chance.uniform(0.8, 1.2), "personal_data")
         if "api_abuse" in self.switches:
-            for _ in range(self.often(15, seconds)):
+            for _turn in range(self.often(15, seconds)):
                 self._limit(
                     self.chance.choice(("/api/v1/quotes", "/api/v1/transactions", "/api/v1/exports")),
                     "partner" if self.maybe(0.7) else "anonymous",
                 )
         if "aml_violation" in self.switches:
             self._violate(0.3, {"aml_limit_exceeded": 0.5, "aml_unreported": 0.4, "sanctions_breach": 0.1}, "high", "aml_alert", seconds)
-            for _ in range(self.often(1, seconds)):
+            for _turn in range(self.often(1, seconds)):
                 outcome = "blocked" if self.maybe(0.3) else "review"
                 screening = "sanctions" if outcome == "blocked" else "transaction_monitoring"
                 self.metrics["pachedu_aml_screenings_total"].inc(screening=screening, outcome=outcome)
@@ -879,7 +879,7 @@ class Api(Life):
         if "compliance_violation" in self.switches:
             kinds = {"kyc_missing": 0.4, "kyc_expired": 0.3, "report_late": 0.2, "data_retention": 0.1}
             self._violate(0.3, kinds, "medium", "compliance_violation", seconds)
-            for _ in range(self.often(0.2, seconds)):
+            for _turn in range(self.often(0.2, seconds)):
                 result = "late" if self.maybe(0.7) else "rejected"
                 self.metrics["pachedu_regulatory_reports_total"].inc(report="cross_border", result=result)
                 self.metrics["pachedu_kyc_outcomes_total"].inc(outcome="expired", **self.metrics.place(self.pick(COUNTRIES)))
@@ -900,7 +900,7 @@ class Api(Life):
         )
 
     def _violate(self, rate: float, kinds: dict[str, float], severity: str, action: str, seconds: float) -> None:
-        for _ in range(self.often(rate, seconds)):
+        for _turn in range(self.often(rate, seconds)):
             kind = self.pick(kinds)
             grave = "high" if kind in ("sanctions_breach", "kyc_missing") else "low" if kind == "data_retention" else severity
             self.metrics["pachedu_compliance_violations_total"].inc(kind=kind, severity=grave)

@@ -168,7 +168,7 @@ class Shipper:
     def _ship(self) -> bool:
         """False if the other side did not take a batch: it stays in front of what waits."""
         while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(self.BATCH, len(self._waiting)))]
+            batch = [self._waiting.popleft() for _turn in range(min(self.BATCH, len(self._waiting)))]
             try:
                 self.send(batch)
             except (OSError, ValueError) as error:

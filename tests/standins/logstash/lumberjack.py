@@ -48,7 +48,7 @@ class Frames:
         if kind == b"D":
             number, count = struct.unpack(">II", read(8))
             pairs = {}
-            for _ in range(count):
+            for _turn in range(count):
                 key = _payload(read, *struct.unpack(">I", read(4))).decode("utf-8", "replace")
                 pairs[key] = _payload(read, *struct.unpack(">I", read(4))).decode("utf-8", "replace")
             return [(number, pairs)]

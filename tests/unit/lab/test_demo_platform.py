@@ -355,7 +355,7 @@ def test_a_deployment_and_a_rollback(role):
 
 def test_versions_are_bounded_and_what_is_forgotten_leaves_the_metrics():
     life = alive("api")
-    for _ in range(KEPT_VERSIONS + 5):
+    for _turn in range(KEPT_VERSIONS + 5):
         life.start("deployment")
     exposed = families(life)
     versions = {sample.labels["version"] for sample in exposed["pachedu_deployments_total"].samples}
@@ -447,7 +447,7 @@ def test_the_load_follows_the_rhythm():
 def test_how_often_something_happens_is_right_on_average():
     life = alive("api")
     for rate in (0.3, 8, 200):
-        counts = [life.often(rate, 1) for _ in range(3000)]
+        counts = [life.often(rate, 1) for _turn in range(3000)]
         assert sum(counts) / len(counts) == pytest.approx(rate, rel=0.06)
         assert min(counts) >= 0
 
@@ -518,7 +518,7 @@ def flat(value, prefix=""):
 
 
 def live(life, seconds, clock):
-    for _ in range(seconds):
+    for _turn in range(seconds):
         clock[0] += 1
         life.tick(1)
 
@@ -570,7 +570,7 @@ def test_logs_are_bounded():
     life.start("brute_force")
     life.start("api_abuse")
     life.start("errors")
-    for _ in range(60):
+    for _turn in range(60):
         life.tick(1)
     by_category = collections.Counter(line["category"] for line in written)
     assert 100 < max(by_category.values()) <= 50 + 60 * 5
@@ -591,7 +591,7 @@ def test_traces_have_errors_and_services_that_hang_together():
     sent = []
     life = alive("api", trace=sent.append, sampling=1.0)
     life.start("errors")
-    for _ in range(60):
+    for _turn in range(60):
         life.tick(1)
     services, failed = set(), 0
     for resources in sent:
@@ -616,7 +616,7 @@ def test_a_log_line_of_an_error_finds_its_trace():
     written, sent = [], []
     life = alive("api", log=written.append, trace=sent.append, sampling=0.0)
     life.start("errors")
-    for _ in range(60):
+    for _turn in range(60):
         life.tick(1)
     ids = {span["traceId"] for resources in sent for resource in resources for scope in resource["scopeSpans"] for span in scope["spans"]}
     failures = [line for line in written if line["event"]["action"] == "request_failed"]
@@ -627,7 +627,7 @@ def test_a_log_line_of_an_error_finds_its_trace():
 def test_without_errors_no_more_than_the_sample_is_sent():
     sent = []
     life = alive("api", trace=sent.append, sampling=0.1)
-    for _ in range(300):
+    for _turn in range(300):
         life.tick(1)
     assert 150 < len(sent) < 350  # a tenth of 2400
 

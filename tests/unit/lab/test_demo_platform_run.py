@@ -314,7 +314,7 @@ def test_logs_reach_logstash_line_by_line(start, tls):
         listener.settimeout(20)
         plain, _address = listener.accept()
         with tls[0].wrap_socket(plain, server_side=True) as connection, connection.makefile("rb") as lines:
-            read = [json.loads(lines.readline()) for _ in range(5)]
+            read = [json.loads(lines.readline()) for _turn in range(5)]
         assert {line["service"]["name"] for line in read} == {"pachedu-api"}
         assert {line["category"] for line in read} <= set(logs.CATEGORIES)
         running.process.send_signal(signal.SIGTERM)
@@ -369,7 +369,7 @@ def test_lines_that_elasticsearch_refuses_are_counted_and_not_sent_again(recorde
     shipper = logs.Elasticsearch(recorder.url, "user", "password", tls[1], "logs")
     refused = {"create": {"status": 400, "error": {"type": "mapper_parsing_exception"}}}
     recorder.answers.append((200, json.dumps({"errors": True, "items": [{"create": {"status": 201}}, refused]}).encode()))
-    for _ in range(2):
+    for _turn in range(2):
         shipper.add(logs.line("login", "Login succeeded", time.time()))
     assert shipper._ship() is True
     assert (shipper.sent, shipper.dropped) == (1, 1)

@@ -164,7 +164,7 @@ def test_the_root_page_is_a_plugin_that_calls_itself_a_stand_in(built):
 def test_the_class_that_the_descriptor_names_is_in_the_source():
     source = (elasticsearch.ROOT_PAGE / "RootPage.java").read_text()
     descriptor = (elasticsearch.ROOT_PAGE / "plugin-descriptor.properties").read_text()
-    package, _, name = re.search(r"^classname=(.+)$", descriptor, re.MULTILINE)[1].rpartition(".")
+    package, _dot, name = re.search(r"^classname=(.+)$", descriptor, re.MULTILINE)[1].rpartition(".")
     assert f"package {package};" in source
     assert f"public final class {name} extends Plugin" in source
 

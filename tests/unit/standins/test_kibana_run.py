@@ -85,7 +85,7 @@ class Kibana:
     def wait(self, status):
         """Until /api/status answers so."""
         last = None
-        for _ in range(100):
+        for _turn in range(100):
             try:
                 last = self.ask("/api/status")[0]
             except OSError as error:
@@ -225,7 +225,7 @@ def test_a_foreign_authority_of_elasticsearch_keeps_it_unavailable(kibana, pki):
 def test_base_path(kibana, rewrite):
     kibana.values |= {"server.basePath": "/k", "server.rewriteBasePath": rewrite}
     kibana.start()
-    for _ in range(100):
+    for _turn in range(100):
         try:
             answers = [kibana.ask(path)[0] for path in ("/k/api/status", "/api/status")]
             if 503 not in answers:

@@ -75,7 +75,7 @@ class Logstash:
         return (self.folder / "log").read_text()
 
     def wait_for(self, what):
-        for _ in range(TRIES):
+        for _turn in range(TRIES):
             if (found := what()) or self.process.poll() is not None:
                 return found or what()
             time.sleep(0.1)

@@ -21,8 +21,8 @@ HOSTVARS = {
 }
 
 
-def upstreams(services, here="front", given=None, hostvars=HOSTVARS):
-    return gateway_upstreams(services, CATALOGUE, GROUPS, hostvars, PORTS, here, given)
+def upstreams(services, here="front", given=None, hostvars=None):
+    return gateway_upstreams(services, CATALOGUE, GROUPS, hostvars or HOSTVARS, PORTS, here, given)
 
 
 def test_a_service_of_the_own_host_is_asked_on_the_loopback():

@@ -157,12 +157,12 @@ def test_an_export():
 
 
 def test_an_import_is_a_form_with_one_file():
-    raw, content_type = saved_objects.import_body([BOARD, {**BOARD, "attributes": {"title": "Zahlungen für „ZA\u2028“"}}])
+    raw, content_type = saved_objects.import_body([BOARD, {**BOARD, "attributes": {"title": "Zahlungen für \u201eZA\u2028\u201c"}}])
     form = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + raw)
     (part,) = form.iter_parts()
     assert part.get_filename() == "saved_objects.ndjson"
     items = [json.loads(line) for line in part.get_payload(decode=True).decode().splitlines() if line]
-    assert (items[0], items[1]["attributes"]["title"]) == (BOARD, "Zahlungen für „ZA\u2028“")
+    assert (items[0], items[1]["attributes"]["title"]) == (BOARD, "Zahlungen für \u201eZA\u2028\u201c")
 
 
 def test_an_import_that_succeeded():

@@ -201,7 +201,7 @@ def test_a_missing_package_is_named(monkeypatch):
         certificates.require_cryptography()
 
 
-ASKED = ["web1.example.org", "localhost"]
+ASKED = ("web1.example.org", "localhost")
 BORNE = ["DNS:web1.example.org", "DNS:localhost"]
 
 
