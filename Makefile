@@ -2,10 +2,10 @@
 TOOLS := python3 tests/lab/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test lint unit sanity rules molecule bench bench-load docs clean-cache
+.PHONY: help setup demo demo-down test lint unit sanity rules dashboards molecule bench bench-load bench-dashboards docs clean-cache
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make the virtualenv of the development tools
 	@$(TOOLS)
@@ -31,6 +31,9 @@ sanity: ## Run ansible-test sanity on the built collection
 rules: ## Check and test the alerting rules with promtool
 	@$(TOOLS) -m tests.run rules
 
+dashboards: ## Check every dashboard against the metric contract, by the real engine
+	@$(TOOLS) -m tests.run dashboards
+
 molecule: ## Run the scenarios (SCENARIOS="default ssh" chooses)
 	@$(TOOLS) -m tests.run molecule
 
@@ -39,6 +42,9 @@ bench: ## Measure time, steps and requests of a deployment
 
 bench-load: ## Measure the memory of the whole platform under load
 	@$(TOOLS) -m benchmarks.load
+
+bench-dashboards: ## Measure the import of all dashboards against its peer
+	@$(TOOLS) -m benchmarks.dashboards
 
 docs: ## Write what is generated: role READMEs, the metrics page, the dashboards and their pages
 	@$(TOOLS) tools/role_readmes.py

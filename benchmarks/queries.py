@@ -129,7 +129,10 @@ class Database:
         (folder / "prometheus.yml").write_text("{}\n")
 
     def promtool(self, *arguments: str) -> None:
-        subprocess.run([str(self.folder / "promtool"), "tsdb", "create-blocks-from", *arguments], check=True, stdout=subprocess.DEVNULL)
+        command = [str(self.folder / "promtool"), "tsdb", "create-blocks-from", *arguments]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"promtool: {done.stderr[-2000:]}")
 
     @contextlib.contextmanager
     def running(self):

@@ -250,7 +250,7 @@ def same_value(one, other):
 
 def differences(before, after):
     """(where, before, after) for each place in which two dashboards differ. What is not there is None."""
-    before = {key: value for key, value in before.items() if key not in FOREIGN_KEYS}
+    before, after = ({key: value for key, value in one.items() if key not in FOREIGN_KEYS} for one in (before, after))
     if json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True):
         return []
     lines = []
