@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pachedu.observability contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the dashboards' queries cost over 7 days of some 5,000 series at 60 s: python -m benchmarks.queries.
+"""What the dashboards' queries cost over 7 days of 5,000 series at 60 s: python -m benchmarks.queries.
 
 The series are those of the metric contract, with several instances of each application, and of hosts. promtool makes blocks of them, and
 then those of the recording rules. The real Prometheus answers each query as Grafana asks it: with a point per pixel at most.
@@ -50,7 +50,9 @@ def written(name: str, labels: dict[str, str]) -> str:
 def contract_series() -> list[tuple[str, float]]:
     """(series, growth per second; 0 for a gauge) of the contract, for all instances."""
     found = []
-    for metric in yaml.safe_load((ROOT / "files" / "metrics.yml").read_text())["metrics"]:
+    contract = yaml.safe_load((ROOT / "files" / "metrics.yml").read_text())
+    regions = {country: region for region, countries in contract["regions"].items() for country in countries}
+    for metric in contract["metrics"]:
         choices = {label: values if isinstance(values, list) else values["example"] for label, values in metric["labels"].items()}
         if metric["name"] == "http_request_duration_seconds":  # a route has a method or two, and seldom more than three kinds of answers
             choices = {**choices, "method": ["GET", "POST"], "status_code": ["200", "400", "500"]}
@@ -60,13 +62,16 @@ def contract_series() -> list[tuple[str, float]]:
                 continue
             if labels.get("method") == "POST" and application == "frontend":
                 continue
+            place = labels.get("source_country", labels.get("country", ""))
+            if "region" in labels and labels["region"] != regions[place] or place and place == labels.get("destination_country"):
+                continue
             for instance in INSTANCES[f"pachedu-{application}"]:
                 own = {**labels, "job": f"pachedu-{application}", "instance": instance}
                 if metric["type"] == "histogram":
                     bounds = [*metric["buckets"], math.inf]
-                    for place, bound in enumerate(bounds, 1):
+                    for number, bound in enumerate(bounds, 1):
                         edge = "+Inf" if bound == math.inf else f"{float(bound)}"
-                        found.append((written(f"{metric['name']}_bucket", {**own, "le": edge}), place / len(bounds)))
+                        found.append((written(f"{metric['name']}_bucket", {**own, "le": edge}), number / len(bounds)))
                     found += [(written(f"{metric['name']}_{part}", own), 1.0) for part in ("count", "sum")]
                 else:
                     found.append((written(metric["name"], own), 1.0 if metric["type"] == "counter" else 0.0))

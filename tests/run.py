@@ -29,6 +29,8 @@ from tests.lab.common import CACHE, LOGS, ROOT, LabError, elapsed, locked, say, 
 from tests.lab.playbook import ansible_environment
 
 SCENARIO_ORDER = ("default", "ssh", "safety")  # any other follows, by name
+# Run only where SCENARIOS names it: a few panels are still to be proven (docs/dashboards/proof.md says which).
+BY_NAME_ONLY = ("dashboards",)
 TAIL_LINES = 40
 
 
@@ -270,7 +272,7 @@ def dashboards(stage: Stage) -> None:
 
 def molecule(stage: Stage) -> None:
     scenarios = in_order([path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")])
-    wanted = os.environ.get("SCENARIOS", "").replace(",", " ").split() or scenarios
+    wanted = os.environ.get("SCENARIOS", "").replace(",", " ").split() or [name for name in scenarios if name not in BY_NAME_ONLY]
     for name in sorted(set(wanted) - set(scenarios)):
         stage.bad(f"SCENARIOS names {name}; there are: {', '.join(scenarios)}")
     wanted = [name for name in wanted if name in scenarios]

@@ -270,8 +270,9 @@ def timeseries(
     maximum=None,
     links=(),
     calcs=("mean", "max", "lastNotNull"),
+    points=None,
 ):
-    """Lines over time, on an axis from 0; limits are dashed lines."""
+    """Lines over time, on an axis from 0; limits are dashed lines. `points`: at most so many, where each of them costs much."""
     queries = as_queries(queries)
     builder = (
         _with_colours(_common(timeseries_builder.Panel(), title, description, unit, decimals, _targets(queries, False), links), queries)
@@ -292,6 +293,8 @@ def timeseries(
         builder = builder.min(minimum)
     if maximum is not None:
         builder = builder.max(maximum)
+    if points is not None:
+        builder = builder.max_data_points(points)
     if stacked:
         builder = builder.stacking(options.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A"))
     if limit:

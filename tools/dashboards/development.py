@@ -575,6 +575,7 @@ def database_performance() -> Dashboard:
                         percentiles(QUERY_BUCKETS, *chosen),
                         units.Seconds,
                         limit=P95,
+                        points=300,
                         links=[traces()],
                     ),
                     heatmap(
