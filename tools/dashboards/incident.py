@@ -42,7 +42,7 @@ from tools.dashboards.common import (
     traces,
 )
 from tools.dashboards.development import HTTP, HTTP_BUCKETS, SERVER_ERROR, releases
-from tools.dashboards.promql import increase, quantile, rate, recorded_quantile, share, share_of, total
+from tools.dashboards.promql import increase, rate, recorded_quantile, share, share_of, total
 
 HOST = (*ENVIRONMENT, 'job="node-exporter"', 'instance=~"$instance"')
 PROMETHEUS = (*ENVIRONMENT, 'job="prometheus"', 'instance=~"$instance"')
@@ -327,7 +327,10 @@ def incident_response() -> Dashboard:
                     timeseries(
                         "Database, P95",
                         "By operation. If it rises with the pool in use, look for locks and slow queries.",
-                        Query(quantile(0.95, "db_query_duration_seconds", "operation"), "{{operation}}"),
+                        Query(
+                            recorded_quantile(0.95, "instance_operation:db_query_duration_seconds_bucket:rate5m", "operation"),
+                            "{{operation}}",
+                        ),
                         units.Seconds,
                         width=6,
                         links=[drill("database-performance", "Database")],

@@ -420,7 +420,7 @@ PERFORMANCE = Dashboard(
                     "Database: queries",
                     "P95 by operation. Slower with the same load: locks, missing indices, or a busy disk.",
                     Query(
-                        "histogram_quantile(0.95, sum by (operation, le) (instance_query:db_query_duration_seconds_bucket:rate5m"
+                        "histogram_quantile(0.95, sum by (operation, le) (instance_operation:db_query_duration_seconds_bucket:rate5m"
                         + selector()
                         + ")) >= 0",
                         "{{operation}}",
