@@ -10,7 +10,9 @@ from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.pachedu.observability.plugins.filter.topology import address_of
-from ansible_collections.pachedu.observability.plugins.module_utils import gateway
+from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
+
+gateway = OnDemand("gateway")
 
 
 def _port(name, variables, ports):
@@ -49,12 +51,12 @@ def gateway_links(catalogue, upstreams, groups, hostvars, ports):
     return links
 
 
-def gateway_findings(services, catalogue, groups, given, users, folders, listeners, http_port, ports):
+def gateway_findings(services, catalogue, groups, given, users, folders, listeners, http_port, ports, runbooks=None):
     return [
         *gateway.check_services(services, catalogue, groups, given),
         *gateway.check_given(given, services),
         *gateway.check_users(users),
-        *gateway.check_folders(folders, catalogue),
+        *gateway.check_folders(folders, catalogue, bool(runbooks)),
         *gateway.check_http_port(http_port, listeners, ports),
     ]
 

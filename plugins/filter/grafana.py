@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.pachedu.observability.plugins.module_utils.grafana_config import grafana_config_findings
+from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
+
+grafana_config = OnDemand("grafana_config")
 
 
 class FilterModule:
     """Filters of the role grafana."""
 
     def filters(self):
-        return {"grafana_config_findings": grafana_config_findings}
+        return {"grafana_config_findings": grafana_config.function("grafana_config_findings")}

@@ -48,8 +48,18 @@ def service_urls(hosts, hostvars, here, port_variable, default_port, scheme="htt
     return urls
 
 
+def directories_due(wanted, found, owner):
+    """Those of some folders that are missing, or are not as they should be, with owner, group and mode."""
+    due = []
+    for entry in wanted:
+        attributes = {"owner": entry.get("owner") or owner, "group": entry.get("group") or owner, "mode": entry.get("mode") or "0750"}
+        if found.get(str(entry["path"]).rstrip("/")) != attributes:
+            due.append({"path": entry["path"], **attributes})
+    return due
+
+
 class FilterModule:
     """Filters of the inventory's topology."""
 
     def filters(self):
-        return {"placed_ports": placed_ports, "service_urls": service_urls}
+        return {"directories_due": directories_due, "placed_ports": placed_ports, "service_urls": service_urls}

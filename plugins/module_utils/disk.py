@@ -38,6 +38,7 @@ RELEASE_MB = {
     "alertmanager": 80,
     "node_exporter": 24,
     "gateway": 0,  # of the distribution
+    "log_shipping": 0,
 }
 ARRIVAL_PERCENT = 160
 

@@ -23,8 +23,18 @@ import urllib.error
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
-from ansible.module_utils.urls import open_url
+try:
+    from ansible.module_utils.urls import open_url
+except ImportError:
+    # A program on a host, where there is no Ansible: it uses `direct` and Connection alone.
+    open_url = None
 
+# How a module is told to log in to a service; the doc fragment login tells the same.
+LOGIN = {
+    "ca_path": {"type": "path"},
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+}
 USER_AGENT = "pachedu.observability"
 MAX_REDIRECTS = 5
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
@@ -206,6 +216,31 @@ def request(
                 raise HttpError(f"{public_address(url)}: the answer is larger than {max_bytes} bytes")
             return Response(answer.status, answer.headers, body, url)
     raise HttpError(f"{public_address(url)}: more than {MAX_REDIRECTS} redirects")
+
+
+def direct(
+    url,
+    method="GET",
+    data=None,
+    headers=None,
+    username=None,
+    password=None,
+    ca_path=None,
+    timeout=10.0,
+    use_proxy=False,
+    max_bytes=16 * 1024 * 1024,
+):
+    """As ``request``, with Python's own library alone: for programs on a host. There are no redirects, proxies and client certificates."""
+    if use_proxy:
+        raise HttpError(f"{public_address(url)}: a program on a host uses no proxy")
+    base, url_username, url_password = split_credentials(url)
+    scheme, host, port = origin(base)
+    parts = _split(base)
+    if username is None:
+        username, password = url_username, url_password
+    where = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    with Connection(where, username, password, headers=headers, ca_path=ca_path, timeout=timeout) as connection:
+        return connection.request((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), method, data, max_bytes)
 
 
 class Connection:

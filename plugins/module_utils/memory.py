@@ -52,7 +52,7 @@ class Need:
 #    Logstash needs about 0.3 GB beside its heap for the JVM and JRuby.
 #  - node: V8's old space; code, young space and native memory come on top.
 #  - go: GOMEMLIMIT, with room for what the Go runtime does not count (memory-mapped blocks, stacks of the kernel).
-#  - native: no setting of its own; nginx takes a few MiB per worker.
+#  - native: no setting of its own; nginx takes a few MiB per worker, rsyslog ten and its queue in memory.
 #  - go-grafana: as go, with more room, since SQLite and plugin processes live outside of the Go runtime but inside the limit.
 NEEDS = {
     "elasticsearch": Need(floor=1024, maximum=32768, weight=40, kind="jvm", runtime_percent=50),
@@ -64,6 +64,7 @@ NEEDS = {
     "alertmanager": Need(floor=64, maximum=512, weight=3, kind="go", runtime_percent=85),
     "node_exporter": Need(floor=48, maximum=128, weight=1, kind="go", runtime_percent=85),
     "gateway": Need(floor=32, maximum=128, weight=1, kind="native", runtime_percent=0),
+    "log_shipping": Need(floor=48, maximum=128, weight=1, kind="native", runtime_percent=0),
 }
 
 # From this version on Kibana fills about 600 MB of V8's heap while it starts and ends with "Reached heap limit" in less.

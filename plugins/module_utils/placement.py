@@ -29,6 +29,7 @@ DATA_DIRECTORIES = {
     "grafana": {"grafana_data_directory": "/var/lib/grafana"},
     "node_exporter": {"node_exporter_textfile_directory": "/var/lib/node_exporter/textfile"},
     "gateway": {},
+    "log_shipping": {"log_shipping_data_directory": "/var/lib/log_shipping"},
 }
 
 

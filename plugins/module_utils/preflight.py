@@ -27,7 +27,7 @@ TESTED_DISTRIBUTIONS = (("debian", "12"), ("debian", "13"))
 VERSION = re.compile(r"[0-9]+(\.[0-9]+)+([-+.][0-9A-Za-z][0-9A-Za-z.+-]*)?")
 
 # Components that come from the distribution, so that no version of them is chosen.
-PACKAGED = ("gateway",)
+PACKAGED = ("gateway", "log_shipping")
 
 # Ports of this reach may be switched off by the number 0.
 OPTIONAL_REACH = ("ingest",)

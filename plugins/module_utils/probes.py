@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timezone
 
 from ansible_collections.pachedu.observability.plugins.module_utils.http import public_address
@@ -165,4 +166,70 @@ def delivery_rows(found, port, component="alertmanager"):
         rows = [row(component, "delivery", OK, f"a test alert was delivered after {found['seconds']:.1f} s")]
     if not found["resolved"]:
         rows.append(row(component, "delivery", WARN, "the test alert could not be resolved at once; it ends by itself"))
+    return rows
+
+
+# Alertmanager's channels
+
+CHANNEL_ALERT = "ObservabilityVerifyChannels"
+COUNTER = re.compile(r'alertmanager_notifications(_failed)?_total\{(?:[^}]*,)?integration="([^"]+)"[^}]*\} (\S+)')
+
+
+def notification_counts(text):
+    """Messages by integration since Alertmanager's start, as its metrics tell: (attempted, failed)."""
+    counts = {}
+    for failed, integration, value in COUNTER.findall(text):
+        sent, wrong = counts.get(integration, (0, 0))
+        counts[integration] = (sent, wrong + int(float(value))) if failed else (sent + int(float(value)), wrong)
+    return counts
+
+
+def channel_alert(probe, team, starts, ends):
+    """The test alert that goes to people. It says so."""
+    alert = probe_alert(probe, starts, ends)
+    alert["labels"].update({"alertname": CHANNEL_ALERT, "severity": "P0", "component": "alertmanager", **({"team": team} if team else {})})
+    alert["annotations"] = {
+        "summary": "TEST of the alert channels: nothing is wrong, nobody has to do anything",
+        "description": "Sent by playbooks/verify.yml with verify_alert_channels: true. It ends by itself.",
+        "impact": "None.",
+    }
+    return alert
+
+
+def channel_rows(channels, counts, component="alertmanager"):
+    """A row for each channel by what has been sent by it so far, without sending anything."""
+    rows = []
+    for channel in channels:
+        sent, failed = counts.get(channel, (0, 0))
+        words = f"{plural(sent, 'message')} since the start of Alertmanager, {failed} failed"
+        hint = "; verify_alert_channels: true sends a test message" if not sent or failed else ""
+        rows.append(row(component, f"channel {channel}", WARN if failed else OK if sent else SKIP, words + hint))
+    return rows
+
+
+def handed_over(channels, before, after):
+    """The channels by which a message more has gone than before, and none has failed."""
+    found = []
+    for channel in channels:
+        (sent, failed), (sent_before, failed_before) = after.get(channel, (0, 0)), before.get(channel, (0, 0))
+        if sent - failed > sent_before - failed_before and failed == failed_before:
+            found.append(channel)
+    return found
+
+
+def tested_channel_rows(channels, before, after, alerts, timeout, component="alertmanager"):
+    """A row for each channel by which test messages were sent."""
+    good = handed_over(channels, before, after)
+    reasons = sorted({held_back(alert) for alert in alerts if held_back(alert)})
+    rows = []
+    for channel in channels:
+        failed = after.get(channel, (0, 0))[1] - before.get(channel, (0, 0))[1]
+        if channel in good:
+            rows.append(row(component, f"channel {channel}", OK, "a test message was handed over"))
+        elif failed:
+            detail = f"{plural(failed, 'message')} failed: see journalctl -u alertmanager"
+            rows.append(row(component, f"channel {channel}", FAIL, detail))
+        else:
+            detail = f"no test message was handed over within {timeout:g} s" + "".join(f"; {reason}" for reason in reasons)
+            rows.append(row(component, f"channel {channel}", FAIL, detail))
     return rows

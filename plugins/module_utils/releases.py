@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .digest import DigestError, parse
+from .folders import sync_folder
 
 MARKER = ".release.json"
 MARKER_FORMAT = 1
@@ -263,7 +264,7 @@ def make_store(root, component):
             with contextlib.suppress(FileExistsError):
                 path.mkdir()
                 path.chmod(0o755)
-                fsync_folder(path.parent)
+                sync_folder(path.parent)
     return base
 
 
@@ -366,10 +367,10 @@ def put(base, tree, marker, replace, owner=None):
         os.fsync(output.fileno())
     # One sync for tens of thousands of files is far cheaper than one for each of them.
     os.sync()
-    fsync_folder(tree)
+    sync_folder(tree)
     aside = _set_aside(base, marker.version) if replace else None
     tree.rename(base / marker.version)
-    fsync_folder(base)
+    sync_folder(base)
     if aside:
         remove_tree(aside)
 
@@ -382,7 +383,7 @@ def discard(base, name):
 def _set_aside(base, name):
     aside = make_incoming(base)
     (base / name).rename(aside / name)
-    fsync_folder(base)
+    sync_folder(base)
     return aside
 
 
@@ -403,12 +404,4 @@ def wipe(base):
     # Another run may have begun to fill the store anew.
     with contextlib.suppress(OSError):
         base.rmdir()
-    fsync_folder(base.parent)
-
-
-def fsync_folder(path):
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(base.parent)

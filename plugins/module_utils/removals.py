@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from ansible_collections.pachedu.observability.plugins.module_utils.rollouts import is_unit
+from ansible_collections.pachedu.observability.plugins.module_utils.rollouts import enabling, managed_units, needs_stop, shown
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,6 @@ class Removal:
         return any(several) or self.unlink or self.manifest or self.interrupted
 
 
-def managed_units(files, unit_dir):
-    """The units among the managed files. Services come last, so that a timer or socket does not start what has just been stopped."""
-    units = {PurePosixPath(path).name for path in files if is_unit(path, unit_dir)}
-    return sorted(units, key=lambda unit: (unit.endswith(".service"), unit))
-
-
 def candidate_folders(files, config_dir, unit_dir):
     """Folders that may go if nothing is left in them: those of the managed files, as far as they are the component's own."""
     folders = {config_dir} if files else set()
@@ -86,8 +80,8 @@ def plan_removal(found, config_dir, unit_dir):
     kept = {path for folder in found.tree for path in found.tree[folder]} - gone - set(found.tree)
     return Removal(
         units=tuple(units),
-        stop=tuple(unit for unit in units if found.units[unit].active_state not in ("inactive", "failed")),
-        disable=tuple(unit for unit in units if found.units[unit].unit_file_state in ("enabled", "enabled-runtime")),
+        stop=tuple(unit for unit in units if needs_stop(found.units[unit])),
+        disable=tuple(unit for unit in units if enabling(found.units[unit].unit_file_state, False) is False),
         files=tuple(files),
         directories=tuple(directories),
         unlink=found.link is not None,
@@ -102,11 +96,7 @@ def removal_diff(removal, current_path, version):
     """What goes, for diff mode; the content of secret files is not shown."""
     entries = []
     for path, entry, found in removal.files:
-        if entry.secret:
-            before = "secret content\n"
-        else:
-            before = ("link to " if found.kind == "link" else "") + found.content.decode("utf-8", errors="replace")
-        entries.append({"before_header": path, "after_header": path, "before": before, "after": ""})
+        entries.append({"before_header": path, "after_header": path, "before": shown(found, entry), "after": ""})
     if removal.unlink:
         entries.append({"before_header": current_path, "after_header": current_path, "before": f"{version}\n", "after": ""})
     return entries

@@ -16,6 +16,11 @@ NAME = re.compile(r"[a-z][a-z0-9_.@-]*")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
 CAPABILITY = re.compile(r"[a-z][a-z_]*")
 UNIT_SUFFIXES = (".service", ".socket", ".timer", ".path", ".mount", ".target", ".slice")
+UNIT = re.compile(r"[A-Za-z0-9:_.@][A-Za-z0-9:_.\\@-]*(?:" + "|".join(map(re.escape, UNIT_SUFFIXES)) + ")")
+# From the weakest to the strongest.
+ACTIONS = ("none", "start", "reload", "restart")
+# Seconds that a service has to stay up after its first good answer, where nobody says how many.
+SETTLE = 3
 MANIFEST_FORMAT = 1
 # What is shorter than this is not hidden in messages: it would blacken ordinary words.
 SECRET_LENGTH = 5
@@ -43,6 +48,7 @@ class ManagedFile:
     owner: int = None
     group: int = None
     on_change: str = "restart"
+    diff: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class ManifestEntry:
 
     on_change: str = "restart"
     secret: bool = False
+    diff: bool = True
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,8 @@ class Desired:
     enabled: bool = True
     health: dict = field(default_factory=dict, repr=False)
     preserve: tuple = ()
+    units: tuple = ()
+    directory_mode: int = 0o750
 
     @property
     def base(self):
@@ -118,28 +127,26 @@ class Desired:
         """The file that lists what was put in place."""
         return f"{self.base}/rollout.json"
 
-    @property
-    def unit(self):
-        """The systemd unit."""
-        return f"{self.name}.service"
-
 
 @dataclass(frozen=True)
 class Current:
-    """The host as it is found. `files` and `directories` say what is at each path that matters: None where there is nothing."""
+    """The host as it is found. `files` and `directories` say what is at each path that matters: None where there is nothing.
+
+    `units` has the states of the units to keep running, and of those whose files leave.
+    """
 
     link: str
     files: dict
     directories: dict
     manifest: Manifest
     manifest_text: str
-    unit: object
+    units: dict
     interrupted: bool = False
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done."""
+    """What has to be done. `actions` maps the units to keep running to none, start, reload or restart; `leaving` are units that go."""
 
     version_before: str
     version_after: str
@@ -150,8 +157,11 @@ class Plan:
     directories: tuple
     directories_mended: tuple
     daemon_reload: bool
-    enable: object
-    action: str
+    leaving: tuple
+    stop: tuple
+    enable: tuple
+    disable: tuple
+    actions: dict
     interrupted: bool
     manifest_text: str
     manifest_stale: bool
@@ -160,8 +170,14 @@ class Plan:
     @property
     def changed(self):
         """Whether the host differs from what is wanted."""
-        several = (self.written, self.removed, self.mended, self.directories, self.directories_mended)
-        return any(several) or self.switch or self.enable is not None or self.action != "none" or self.interrupted
+        files = (self.written, self.removed, self.mended, self.directories, self.directories_mended)
+        units = (self.stop, self.enable, self.disable)
+        return any(files) or any(units) or self.switch or self.action != "none" or self.interrupted
+
+    @property
+    def action(self):
+        """The strongest of what is done with the units to keep running."""
+        return max(self.actions.values(), key=ACTIONS.index)
 
     @property
     def needs_validation(self):
@@ -188,6 +204,15 @@ def check_placeholders(command, version):
         for placeholder in ("{release}", "{current}"):
             if version is None and placeholder in word:
                 raise RolloutError(f"validate: {placeholder} in {word!r} needs version: name the program by its own path")
+
+
+def check_units(names):
+    """Refuse what is no name of a unit, and a list of none."""
+    if not names:
+        raise RolloutError("units: none is listed: name at least one unit to keep running, or leave the option out for <name>.service")
+    for name in names:
+        if not UNIT.fullmatch(name):
+            raise RolloutError(f"units: {name!r} is no name of a unit: write it with its suffix, like 'demo.timer'")
 
 
 def check_capabilities(names):
@@ -250,16 +275,16 @@ def check_preserved(paths, base, managed):
             raise RolloutError(f"preserve: {path} is a file of the rollout itself: name data of the service only")
 
 
-def parse_mode(value, path):
-    """The number of a mode: text is octal as in '0640', a number is taken as YAML has already read it."""
+def parse_mode(value, what):
+    """The number of a mode: text is octal as in '0640', a number is taken as YAML has already read it. `what` begins the messages."""
     if isinstance(value, int) and not isinstance(value, bool):
         mode = value
     elif isinstance(value, str) and re.fullmatch(r"[0-7]{3,4}", value):
         mode = int(value, 8)
     else:
-        raise RolloutError(f"files: mode {value!r} of {path} is no octal mode: write it as text, like '0640'")
+        raise RolloutError(f"{what}: {value!r} is no octal mode: write it as text, like '0640'")
     if not 0 < mode <= 0o777 or mode & 0o002:
-        raise RolloutError(f"files: mode {mode:04o} of {path} is refused: it is world-writable or has setuid, setgid or sticky: use '0640'")
+        raise RolloutError(f"{what}: {mode:04o} is refused: it is world-writable or has setuid, setgid or sticky: use '0640'")
     return mode
 
 
@@ -267,7 +292,7 @@ def wanted_directory(desired, path):
     """A directory as it is made where it is missing; those of systemd can be read by all, as systemd's own are."""
     if path == desired.unit_dir or path.startswith(desired.unit_dir + "/"):
         return Directory(path, 0o755, desired.owner, desired.owner)
-    return Directory(path, 0o750, desired.owner, desired.group)
+    return Directory(path, desired.directory_mode, desired.owner, desired.group)
 
 
 def _attributes_differ(found, wanted):
@@ -291,6 +316,22 @@ def unit_action(unit, change, interrupted):
     if not unit.running:
         return "start"
     return "restart" if interrupted else change
+
+
+def managed_units(files, unit_dir):
+    """The units among the managed files. Services come last, so that a timer or socket does not start what has just been stopped."""
+    units = {PurePosixPath(path).name for path in files if is_unit(path, unit_dir)}
+    return sorted(units, key=lambda unit: (unit.endswith(".service"), unit))
+
+
+def leaving_units(paths, desired):
+    """The units among files that are no longer listed. One that is to be kept running comes from elsewhere now, and stays."""
+    return tuple(unit for unit in managed_units(paths, desired.unit_dir) if unit not in desired.units)
+
+
+def needs_stop(state):
+    """Whether anything of a unit that goes is still up."""
+    return state.active_state not in ("inactive", "failed")
 
 
 def plan_rollout(current, desired):
@@ -322,6 +363,9 @@ def plan_rollout(current, desired):
         elif path == desired.config_dir and _attributes_differ(found, wanted):
             directories_mended.append((wanted, found))
     touched = [item.path for item, _found in written] + [path for path, _entry, _found in removed]
+    leaving = leaving_units(set(current.manifest.files) - wanted_paths, desired)
+    switches = [(unit, enabling(current.units[unit].unit_file_state, False)) for unit in leaving]
+    switches += [(unit, enabling(current.units[unit].unit_file_state, desired.enabled)) for unit in desired.units]
     manifest_text = render_manifest(desired)
     return Plan(
         version_before=version_before if desired.version is not None else None,
@@ -333,8 +377,11 @@ def plan_rollout(current, desired):
         directories=tuple(missing),
         directories_mended=tuple(directories_mended),
         daemon_reload=any(path.startswith(desired.unit_dir + "/") for path in touched),
-        enable=enabling(current.unit.unit_file_state, desired.enabled),
-        action=unit_action(current.unit, change, current.interrupted),
+        leaving=leaving,
+        stop=tuple(unit for unit in leaving if needs_stop(current.units[unit])),
+        enable=tuple(unit for unit, enable in switches if enable is True),
+        disable=tuple(unit for unit, enable in switches if enable is False),
+        actions={unit: unit_action(current.units[unit], change, current.interrupted) for unit in desired.units},
         interrupted=current.interrupted,
         manifest_text=manifest_text,
         manifest_stale=manifest_text != current.manifest_text,
@@ -353,7 +400,13 @@ def render_manifest(desired):
     """The text that remembers a rollout. The login of the health check is left out: it is a secret, and it may change."""
     health = {key: desired.health.get(key) for key in ("url", "ca_path", "status", "expect", "timeout", "settle")}
     files = [
-        {"path": item.path, "sha256": hashlib.sha256(item.content).hexdigest(), "on_change": item.on_change, "secret": item.secret}
+        {
+            "path": item.path,
+            "sha256": hashlib.sha256(item.content).hexdigest(),
+            "on_change": item.on_change,
+            "secret": item.secret,
+            "diff": item.diff,
+        }
         for item in sorted(desired.files, key=lambda item: item.path)
     ]
     return json.dumps({"format": MANIFEST_FORMAT, "version": desired.version, "health": health, "files": files}, indent=1) + "\n"
@@ -367,7 +420,11 @@ def parse_manifest(text, path):
         data = json.loads(text)
         if data["format"] != MANIFEST_FORMAT:
             raise ValueError(f"format {data['format']} is not known")
-        files = {entry["path"]: ManifestEntry(entry["on_change"], bool(entry["secret"])) for entry in data["files"]}
+        # The lists of version 0.1.0 show every file in diff mode.
+        files = {
+            entry["path"]: ManifestEntry(entry["on_change"], bool(entry["secret"]), bool(entry.get("diff", True)))
+            for entry in data["files"]
+        }
         return Manifest(files, data["health"])
     except (ValueError, KeyError, TypeError) as error:
         hint = "remove it to go on; files that are no longer listed then stay on the host"
@@ -384,6 +441,13 @@ def _text(found):
     return ("link to " if found.kind == "link" else "") + found.content.decode("utf-8", errors="replace")
 
 
+def shown(found, entry):
+    """The former content of a file for diff mode, or what stands for it."""
+    if entry.secret:
+        return "secret content\n"
+    return _text(found) if entry.diff else "content\n"
+
+
 def plan_diff(plan, manifest, current_path):
     """Before and after of each file, without secrets, and of the release."""
     entries = []
@@ -395,10 +459,12 @@ def plan_diff(plan, manifest, current_path):
         entry = manifest.files.get(item.path)
         if item.secret or (entry is not None and entry.secret):
             add(item.path, "", "secret content changed\n")
+        elif not item.diff:
+            add(item.path, "", "content changed\n")
         else:
             add(item.path, _text(found), item.content.decode("utf-8", errors="replace"))
     for path, entry, found in plan.removed:
-        add(path, "secret content\n" if entry.secret else _text(found), "")
+        add(path, shown(found, entry), "")
     for item, found in plan.mended + plan.directories_mended:
         add(item.path, _header(found.mode, found.owner, found.group), _header(item.mode, item.owner, item.group))
     if plan.switch:

@@ -132,6 +132,18 @@ def parse_show(text):
     )
 
 
+def order(*words, runner=run):
+    """Give systemd an order and wait until it is carried out."""
+    code, output, errors = runner(["systemctl", *words], ORDER_TIMEOUT)
+    if code:
+        raise SystemdError(f"systemctl {' '.join(words)} failed: {(errors or output).strip() or f'exit code {code}'}")
+
+
+def daemon_reload():
+    """Make systemd read its unit files again."""
+    order("daemon-reload")
+
+
 class Systemd:
     """The orders and questions for one unit."""
 
@@ -148,13 +160,7 @@ class Systemd:
         return parse_show(output)
 
     def _order(self, *words):
-        code, output, errors = self._run(["systemctl", *words], ORDER_TIMEOUT)
-        if code:
-            raise SystemdError(f"systemctl {' '.join(words)} failed: {(errors or output).strip() or f'exit code {code}'}")
-
-    def daemon_reload(self):
-        """Make systemd read its unit files again."""
-        self._order("daemon-reload")
+        order(*words, runner=self._run)
 
     def enable(self):
         """Have the service started at boot."""

@@ -26,17 +26,9 @@ options:
     type: list
     elements: str
     default: [https://localhost:9200]
-  ca_path:
-    description:
-      - File with the certificate of the authority that signed the nodes' certificates. Default is those that the host trusts.
-    type: path
   username:
     description:
       - Login. It needs the privilege C(manage_index_templates).
-    type: str
-  password:
-    description:
-      - Password.
     type: str
   name:
     description:
@@ -97,6 +89,7 @@ options:
     type: float
     default: 60
 extends_documentation_fragment:
+  - pachedu.observability.login
   - pachedu.observability.attributes
 attributes:
   check_mode:
@@ -160,7 +153,7 @@ pending:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pachedu.observability.plugins.module_utils import index_template
 from ansible_collections.pachedu.observability.plugins.module_utils.elasticsearch_api import Elasticsearch, patient, reason
-from ansible_collections.pachedu.observability.plugins.module_utils.http import HttpError
+from ansible_collections.pachedu.observability.plugins.module_utils.http import LOGIN, HttpError
 from ansible_collections.pachedu.observability.plugins.module_utils.probes import refusal
 
 
@@ -187,9 +180,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "urls": {"type": "list", "elements": "str", "default": ["https://localhost:9200"]},
-            "ca_path": {"type": "path"},
-            "username": {"type": "str"},
-            "password": {"type": "str", "no_log": True},
+            **LOGIN,
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "index_patterns": {"type": "list", "elements": "str"},

@@ -22,18 +22,6 @@ options:
       - Address of the node.
     type: str
     default: https://localhost:9200
-  ca_path:
-    description:
-      - File with the certificate of the authority that signed the node's certificate. Default is those that the host trusts.
-    type: path
-  username:
-    description:
-      - Login.
-    type: str
-  password:
-    description:
-      - Password.
-    type: str
   nodes:
     description:
       - How many nodes the cluster is to have. Without it any number is right.
@@ -44,6 +32,7 @@ options:
     type: float
     default: 10
 extends_documentation_fragment:
+  - pachedu.observability.login
   - pachedu.observability.attributes
 attributes:
   check_mode:
@@ -139,9 +128,7 @@ def read_state(params):
 def main():
     spec = {
         "url": {"type": "str", "default": "https://localhost:9200"},
-        "ca_path": {"type": "path"},
-        "username": {"type": "str"},
-        "password": {"type": "str", "no_log": True},
+        **http.LOGIN,
         "nodes": {"type": "int"},
         "timeout": {"type": "float", "default": 10},
     }

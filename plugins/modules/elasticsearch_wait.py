@@ -21,21 +21,9 @@ options:
     type: list
     elements: str
     required: true
-  ca_path:
-    description:
-      - File with the certificate of the authority that signed the nodes' certificates. Default is those that the host trusts.
-    type: path
   ca_content:
     description:
-      - That certificate as PEM text, for a host that has no file of it yet.
-    type: str
-  username:
-    description:
-      - Login.
-    type: str
-  password:
-    description:
-      - Password.
+      - The certificate of O(ca_path) as PEM text, for a host that has no file of it yet.
     type: str
   token:
     description:
@@ -51,6 +39,7 @@ options:
     type: float
     default: 60
 extends_documentation_fragment:
+  - pachedu.observability.login
   - pachedu.observability.attributes
 attributes:
   check_mode:
@@ -154,10 +143,8 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "urls": {"type": "list", "elements": "str", "required": True},
-            "ca_path": {"type": "path"},
+            **http.LOGIN,
             "ca_content": {"type": "str"},
-            "username": {"type": "str"},
-            "password": {"type": "str", "no_log": True},
             "token": {"type": "str", "no_log": True},
             "version": {"type": "str"},
             "timeout": {"type": "float", "default": 60},

@@ -41,6 +41,27 @@ options:
       - nftables
       - nginx
       - openjdk-21-jre-headless
+      - zstd
+      - age
+      - rsync
+      - openssh-client
+      - rclone
+      - rsyslog
+      - rsyslog-gnutls
+    version_added: 0.2.0
+  users:
+    description:
+      - Users of whom it is told how they are, so that none has to be looked at where nothing is to be done.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.2.0
+  directories:
+    description:
+      - Folders of which owner, group and permissions are told, and those of the folders directly in them.
+    type: list
+    elements: path
+    default: []
     version_added: 0.2.0
 extends_documentation_fragment:
   - pachedu.observability.attributes
@@ -184,6 +205,22 @@ ansible_facts:
             nftables: 1.1.3-1
             nginx: null
           version_added: 0.2.0
+        users:
+          description: Those of O(users) that there are, with the names of their further groups.
+          type: dict
+          sample:
+            prometheus:
+              comment: Prometheus, the metrics database
+              home: /var/lib/prometheus
+              shell: /usr/sbin/nologin
+              groups: []
+          version_added: 0.2.0
+        directories:
+          description: Those of O(directories) that there are, and the folders in them. An owner or group without a name is null.
+          type: dict
+          sample:
+            /var/lib/prometheus: {owner: prometheus, group: prometheus, mode: "0750"}
+          version_added: 0.2.0
         open_files_limit:
           description: Most files that a service of this host may be allowed to open (the hard limit of process 1), null if it is not told.
           type: int
@@ -201,13 +238,18 @@ ansible_facts:
 
 import contextlib
 import ctypes
+import grp
 import os
 import platform
+import pwd
 import socket
+import stat
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pachedu.observability.plugins.module_utils import host
+
+PACKAGES = ["nftables", "nginx", "openjdk-21-jre-headless", "zstd", "age", "rsync", "openssh-client", "rclone", "rsyslog", "rsyslog-gnutls"]
 
 
 class Timex(ctypes.Structure):
@@ -327,6 +369,35 @@ def read_releases(root):
     return releases
 
 
+def read_users(names):
+    found = {}
+    for name in names:
+        with contextlib.suppress(KeyError):
+            user = pwd.getpwnam(name)
+            groups = sorted(group.gr_name for group in grp.getgrall() if name in group.gr_mem and group.gr_gid != user.pw_gid)
+            found[name] = {"comment": user.pw_gecos, "home": user.pw_dir, "shell": user.pw_shell, "groups": groups}
+    return found
+
+
+def name_of(find, number):
+    try:
+        return find(number)[0]
+    except KeyError:
+        return None
+
+
+def read_directories(paths):
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            for one in [path, *(entry.path for entry in os.scandir(path) if entry.is_dir())]:
+                info = Path(one).stat()
+                if stat.S_ISDIR(info.st_mode):
+                    owner, group = name_of(pwd.getpwuid, info.st_uid), name_of(grp.getgrgid, info.st_gid)
+                    found[one] = {"owner": owner, "group": group, "mode": f"{stat.S_IMODE(info.st_mode):04o}"}
+    return found
+
+
 def read_systemd_version(module):
     if not module.get_bin_path("systemctl"):
         return None
@@ -363,12 +434,16 @@ def main():
         argument_spec={
             "paths": {"type": "list", "elements": "path", "default": ["/var/lib", "/opt"]},
             "root": {"type": "path", "default": "/opt/observability"},
-            "packages": {"type": "list", "elements": "str", "default": ["nftables", "nginx", "openjdk-21-jre-headless"]},
+            "packages": {"type": "list", "elements": "str", "default": PACKAGES},
+            "users": {"type": "list", "elements": "str", "default": []},
+            "directories": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
     try:
         found = read_host(module.params["paths"], module.params["root"], packages=module.params["packages"])
+        found["users"] = read_users(module.params["users"])
+        found["directories"] = read_directories(module.params["directories"])
     except (OSError, KeyError) as error:
         module.fail_json(msg=f"The host could not be looked at: {error!r}")
     found["systemd_version"] = read_systemd_version(module)

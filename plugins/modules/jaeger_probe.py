@@ -26,10 +26,6 @@ options:
       - Address of Jaeger's page with its base path, without C(/api).
     type: str
     required: true
-  ca_path:
-    description:
-      - File with the certificate of the authority that signed Jaeger's certificate. Default is those that the host trusts.
-    type: path
   client_cert:
     description:
       - File with the certificate to show when reading.
@@ -42,16 +38,13 @@ options:
     description:
       - Login at the receiver, where it asks for one.
     type: str
-  password:
-    description:
-      - Password of that login.
-    type: str
   timeout:
     description:
       - Seconds to wait for the trace.
     type: float
     default: 60
 extends_documentation_fragment:
+  - pachedu.observability.login
   - pachedu.observability.attributes
 attributes:
   check_mode:
@@ -184,11 +177,9 @@ def main():
         argument_spec={
             "otlp_url": {"type": "str", "required": True},
             "query_url": {"type": "str", "required": True},
-            "ca_path": {"type": "path"},
+            **http.LOGIN,
             "client_cert": {"type": "path"},
             "client_key": {"type": "path", "no_log": False},
-            "username": {"type": "str"},
-            "password": {"type": "str", "no_log": True},
             "timeout": {"type": "float", "default": 60},
         },
         required_together=[("client_cert", "client_key"), ("username", "password")],

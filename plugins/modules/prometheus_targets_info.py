@@ -21,18 +21,6 @@ options:
       - Address of Prometheus, without the path of the API.
     type: str
     required: true
-  ca_path:
-    description:
-      - File with the certificate of the authority that signed Prometheus' certificate. Default is those that the host trusts.
-    type: path
-  username:
-    description:
-      - Login.
-    type: str
-  password:
-    description:
-      - Password.
-    type: str
   required_jobs:
     description:
       - Scrape jobs that must have targets, all of them up.
@@ -45,6 +33,7 @@ options:
     type: float
     default: 60
 extends_documentation_fragment:
+  - pachedu.observability.login
   - pachedu.observability.attributes
 attributes:
   check_mode:
@@ -144,9 +133,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "url": {"type": "str", "required": True},
-            "ca_path": {"type": "path"},
-            "username": {"type": "str"},
-            "password": {"type": "str", "no_log": True},
+            **http.LOGIN,
             "required_jobs": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 60},
         },

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rollout
-short_description: Roll out one release and its configuration to one systemd service
+short_description: Roll out one release and its configuration to one systemd service, or to a program on timers
 version_added: 0.1.0
 description:
-  - Brings a service to one release, one set of configuration files and a running, healthy unit, in one step.
+  - Brings a service to one release, one set of configuration files and a running, healthy unit, in one step. A program that runs on
+    timers is brought to a host in the same way, with its timers as the units to keep running (O(units)).
   - The new configuration is written to a private staging folder first and checked there by the new release's own programs, as the
     service's user. Nothing is replaced unless all checks pass.
   - Then the files and the link C(current) are switched atomically, and the service is started, restarted or reloaded, only if
@@ -19,8 +20,8 @@ description:
     the module fails with one message and the last journal lines of the failed run.
   - A run that was killed is undone by the next run before it does anything else. What is needed for that is kept in
     C(<root>/<name>/.rollout) until the rollout has succeeded.
-  - Files that were managed by the last rollout and are no longer listed are removed. No other file is ever touched.
-    C(<root>/<name>/rollout.json) remembers the managed files.
+  - Files that were managed by the last rollout and are no longer listed are removed; units among them are stopped and disabled first.
+    No other file is ever touched. C(<root>/<name>/rollout.json) remembers the managed files.
   - With O(state=absent) exactly those files go again, after their units were stopped and disabled. A removal that was broken off is
     ended by the next run.
 notes:
@@ -46,9 +47,18 @@ author:
   - The pachedu.observability contributors (@pachedu)
 options:
   name:
-    description: Name of the component; its unit is C(<name>.service) and its releases are below C(<root>/<name>).
+    description: Name of the component; its releases are below C(<root>/<name>).
     type: str
     required: true
+  units:
+    description:
+      - Units to keep running. The default is C(<name>.service).
+      - For a program that runs on timers these are the timers, and never the services that they start. What a change needs is then done
+        with the timers, so that a run of the program that is under way is not ended.
+      - A unit that is no longer listed is left alone, unless its file is no longer listed either.
+    type: list
+    elements: str
+    version_added: 0.2.0
   version:
     description:
       - Release that C(<root>/<name>/current) is to point at. It has to be installed, see M(pachedu.observability.release).
@@ -61,9 +71,16 @@ options:
     default: /opt/observability
   config_dir:
     description:
-      - Folder of the service's configuration. It is made with mode 0750, and kept at that.
+      - Folder of the service's configuration. It is made with O(directory_mode), and kept at that.
       - The default is C(/etc/<name>).
     type: path
+  directory_mode:
+    description:
+      - Permissions of O(config_dir) and of folders that are made for files, as octal text. World-writable folders are refused.
+      - Folders below O(unit_dir) can be read by all.
+    type: raw
+    default: "0750"
+    version_added: 0.2.0
   unit_dir:
     description: Folder of unit files. systemd reads its units again when a file below it changes.
     type: path
@@ -79,7 +96,7 @@ options:
     description: Group of the configuration folder and of all files that name none. The default is O(name).
     type: str
   files:
-    description: All files of the service. What is missing in their folders is made with mode 0750.
+    description: All files of the service. What is missing in their folders is made with O(directory_mode).
     type: list
     elements: dict
     default: []
@@ -115,13 +132,18 @@ options:
         type: str
         choices: [restart, reload, none]
         default: restart
+      diff:
+        description: Whether diff mode shows the content, for long programs that nobody reads there. Secrets are never shown.
+        type: bool
+        default: true
+        version_added: 0.2.0
   validate:
     description:
       - Commands, each a list of words, that have to succeed before anything is replaced.
       - They run in the staging folder as O(user), without a shell.
       - C({config}) stands for the staging folder, which holds O(config_dir) as it will be; C({release}) for the folder of
         O(version); C({current}) for the link to the release in use. The last two need O(version).
-      - Changed unit files are checked by C(systemd-analyze verify) as well.
+      - Changed unit files are checked by C(systemd-analyze verify) as well. Programs that O(files) bring count as installed.
     type: list
     elements: list
     default: []
@@ -148,7 +170,7 @@ options:
     elements: str
     default: []
   health:
-    description: How to tell that the service is well. Without O(health.url) its unit has to stay active.
+    description: How to tell that the service is well. Without O(health.url) its units have to stay active.
     type: dict
     suboptions:
       url:
@@ -179,9 +201,10 @@ options:
         type: int
         default: 60
       settle:
-        description: Seconds that a started or restarted service has to stay up after its first good answer.
+        description:
+          - Seconds that a started or restarted service has to stay up after its first good answer.
+          - The default is 3, or 0 where all O(units) are timers, which have no process that could end.
         type: int
-        default: 3
   reload_metric:
     description: Metrics that tell whether a reload succeeded. They are read with the login and authority of O(health).
     type: dict
@@ -252,6 +275,32 @@ EXAMPLES = r"""
       - [/usr/sbin/nginx, -t, -c, "{config}/nginx.conf"]
     validate_capabilities: [net_bind_service]
 
+- name: Run a program on a timer
+  pachedu.observability.rollout:
+    name: tidy
+    user: root
+    group: root
+    units: [tidy.timer]
+    files:
+      - path: /usr/local/lib/tidy
+        content: "{{ lookup('ansible.builtin.file', 'tidy.py') }}"
+        mode: "0755"
+        diff: false
+        on_change: none
+      - path: tidy.json
+        content: "{{ tidy_settings | to_nice_json }}"
+        on_change: none
+      - path: password
+        secret_content: "{{ tidy_password }}"
+        mode: "0600"
+        on_change: none
+      - path: /etc/systemd/system/tidy.timer
+        content: "{{ lookup('ansible.builtin.file', 'tidy.timer') }}"
+        mode: "0644"
+      - path: /etc/systemd/system/tidy.service
+        content: "{{ lookup('ansible.builtin.file', 'tidy.service') }}"
+        mode: "0644"
+
 - name: Take away what was rolled out
   pachedu.observability.rollout:
     name: prometheus
@@ -270,7 +319,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 action:
-  description: What was done with the unit; V(none), V(started), V(reloaded), V(restarted) or V(stopped). In check mode, what would be done.
+  description:
+    - What was done with the unit; V(none), V(started), V(reloaded), V(restarted) or V(stopped). In check mode, what would be done.
+    - The strongest where it differs between O(units).
   returned: success
   type: str
   sample: reloaded
@@ -347,6 +398,7 @@ import io
 import json
 import os
 import pwd
+import re
 import secrets
 import shutil
 import stat
@@ -355,15 +407,11 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pachedu.observability.plugins.module_utils.http import HttpError, request
-from ansible_collections.pachedu.observability.plugins.module_utils.removals import (
-    Found,
-    candidate_folders,
-    managed_units,
-    plan_removal,
-    removal_diff,
-)
+from ansible_collections.pachedu.observability.plugins.module_utils.folders import sync_folder
+from ansible_collections.pachedu.observability.plugins.module_utils.http import LOGIN, HttpError, request
+from ansible_collections.pachedu.observability.plugins.module_utils.removals import Found, candidate_folders, plan_removal, removal_diff
 from ansible_collections.pachedu.observability.plugins.module_utils.rollouts import (
+    SETTLE,
     Current,
     Desired,
     Directory,
@@ -377,10 +425,13 @@ from ansible_collections.pachedu.observability.plugins.module_utils.rollouts imp
     check_paths,
     check_placeholders,
     check_preserved,
+    check_units,
     fill,
     is_unit,
     judged_file,
+    leaving_units,
     link_version,
+    managed_units,
     metric_value,
     parse_manifest,
     parse_mode,
@@ -394,22 +445,26 @@ from ansible_collections.pachedu.observability.plugins.module_utils.rollouts imp
     service_problem,
     trim,
 )
-from ansible_collections.pachedu.observability.plugins.module_utils.systemd import Systemd, SystemdError, as_user, run
+from ansible_collections.pachedu.observability.plugins.module_utils.systemd import Systemd, SystemdError, as_user, daemon_reload, run
 
-JOURNAL_FORMAT = 1
+JOURNAL_FORMAT = 2
 POLL = 0.5
 COPY_BYTES = 1024 * 1024
 REQUEST_TIMEOUT = 5.0
 LOCK_WAIT = 300.0
 STAGING_PARENTS = ("/tmp", "/var/tmp")
+# Stands for programs that the rollout brings itself while systemd checks the units that start them: it is sure to be there.
+ANY_PROGRAM = "/bin/true"
 DONE = {"none": "none", "start": "started", "reload": "reloaded", "restart": "restarted"}
 ERRORS = (RolloutError, SystemdError, HttpError, OSError)
 
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
+    "units": {"type": "list", "elements": "str"},
     "version": {"type": "str"},
     "root": {"type": "path", "default": "/opt/observability"},
     "config_dir": {"type": "path"},
+    "directory_mode": {"type": "raw", "default": "0750"},
     "unit_dir": {"type": "path", "default": "/etc/systemd/system"},
     "user": {"type": "str"},
     "owner": {"type": "str", "default": "root"},
@@ -429,6 +484,7 @@ ARGUMENTS = {
             "owner": {"type": "str"},
             "group": {"type": "str"},
             "on_change": {"type": "str", "choices": ["restart", "reload", "none"], "default": "restart"},
+            "diff": {"type": "bool", "default": True},
         },
     },
     "validate": {"type": "list", "elements": "list", "default": []},
@@ -440,13 +496,11 @@ ARGUMENTS = {
         "apply_defaults": True,
         "options": {
             "url": {"type": "str"},
-            "ca_path": {"type": "path"},
-            "username": {"type": "str"},
-            "password": {"type": "str", "no_log": True},
+            **LOGIN,
             "status": {"type": "list", "elements": "int", "default": [200]},
             "expect": {"type": "str"},
             "timeout": {"type": "int", "default": 60},
-            "settle": {"type": "int", "default": 3},
+            "settle": {"type": "int"},
         },
     },
     "reload_metric": {
@@ -508,6 +562,8 @@ def read_options(params, pending):
     name, root, unit_dir = params["name"], params["root"], params["unit_dir"]
     config_dir = params["config_dir"] or f"/etc/{name}"
     check_names(name, params["version"], {"root": root, "config_dir": config_dir, "unit_dir": unit_dir})
+    units = [f"{name}.service"] if params["units"] is None else params["units"]
+    check_units(units)
     files = []
     for item in params["files"]:
         path = resolve_path(item["path"], config_dir, f"{root}/{name}")
@@ -516,10 +572,11 @@ def read_options(params, pending):
                 path=path,
                 content=content_of(item, f"{root}/{name}/{params['version']}", pending),
                 secret=item["content"] is None,
-                mode=parse_mode(item["mode"], path),
+                mode=parse_mode(item["mode"], f"files: mode of {path}"),
                 owner=number_of("owner", item["owner"] or params["owner"], user_number, pending),
                 group=number_of("group", item["group"] or params["group"] or name, group_number, pending),
                 on_change=item["on_change"],
+                diff=item["diff"],
             )
         )
     check_paths([item.path for item in files])
@@ -530,6 +587,9 @@ def read_options(params, pending):
         check_placeholders(command, params["version"])
     check_capabilities(params["validate_capabilities"])
     check_expectation(params["health"].get("expect"))
+    settle = params["health"]["settle"]
+    if settle is None:
+        settle = 0 if all(unit.endswith(".timer") for unit in units) else SETTLE
     return Desired(
         name=name,
         version=params["version"],
@@ -540,8 +600,10 @@ def read_options(params, pending):
         owner=number_of("owner", params["owner"], user_number, pending),
         group=number_of("group", params["group"] or name, group_number, pending),
         enabled=params["enabled"],
-        health=params["health"],
+        health={**params["health"], "settle": settle},
         preserve=tuple(params["preserve"]),
+        units=tuple(dict.fromkeys(units)),
+        directory_mode=parse_mode(params["directory_mode"], "directory_mode"),
     )
 
 
@@ -621,34 +683,27 @@ def read_directories(desired, made):
     return found
 
 
-def read_current(desired, systemd, journal):
+def read_current(desired, journal):
     """Read the host. Where a rollout was interrupted and not put back (check mode), its journal says what was there before."""
     before = journal.before()
     manifest_file = before[desired.manifest] if desired.manifest in before else look(desired.manifest)
     manifest_text = "" if manifest_file is None else manifest_file.content.decode()
     manifest = parse_manifest(manifest_text, desired.manifest)
-    paths = {item.path for item in desired.files} | set(manifest.files)
-    unit = systemd.show()
-    if unit.load_state == "masked":
-        raise RolloutError(f"{desired.unit} is masked: run systemctl unmask {desired.unit} if it is to run on this host")
+    wanted = {item.path for item in desired.files}
+    paths = wanted | set(manifest.files)
+    units = {unit: Systemd(unit).show() for unit in desired.units + leaving_units(set(manifest.files) - wanted, desired)}
+    for unit in desired.units:
+        if units[unit].load_state == "masked":
+            raise RolloutError(f"{unit} is masked: run systemctl unmask {unit} if it is to run on this host")
     return Current(
         link=journal.data["link"] if before else read_link(desired.current),
         files={path: before[path] if path in before else look(path) for path in paths},
         directories=read_directories(desired, journal.data["made"] if before else []),
         manifest=manifest,
         manifest_text=manifest_text,
-        unit=unit,
+        units=units,
         interrupted=journal.data is not None,
     )
-
-
-def sync_folder(path):
-    """Have a folder's entries on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def set_attributes(path, mode, owner, group):
@@ -736,13 +791,16 @@ class Journal:
             return
         try:
             data = json.loads(found.content)
-            if data["format"] != JOURNAL_FORMAT:
+            if data["format"] == 1:
+                # The journals of version 0.1.0 know of no data, and of one unit.
+                unit = {"active": data["active"], "unit_file_state": data["unit_file_state"]}
+                data = {"preserved": [], **data, "units": {f"{self.folder.parent.name}.service": unit}}
+            elif data["format"] != JOURNAL_FORMAT:
                 raise ValueError(f"format {data['format']} is not known")
         except (ValueError, KeyError, TypeError) as error:
             hint = f"compare the service's files with the copies beside it by hand, then remove {self.folder}"
             raise RolloutError(f"{self.pending} of an interrupted rollout cannot be understood ({error!r}): {hint}") from error
-        # The journals of version 0.1.0 know of no data.
-        self.data = {"preserved": [], **data}
+        self.data = data
 
     def before(self):
         """What was at each path before the rollout; empty if none is recorded, or if it has been put back."""
@@ -762,6 +820,10 @@ class Journal:
     def begin(self, desired, current, plan):
         """Keep everything that the plan replaces. Until this has returned, nothing is changed."""
         former = self.data
+        units = {unit: {"active": state.wanted_up, "unit_file_state": state.unit_file_state} for unit, state in current.units.items()}
+        for unit in plan.leaving:
+            # A program that a timer has started is never up, only on its way: it is not started again.
+            units[unit]["active"] = current.units[unit].running
         data = {
             "format": JOURNAL_FORMAT,
             "token": secrets.token_hex(8),
@@ -769,8 +831,7 @@ class Journal:
             "made": [item.path for item in plan.directories],
             "link": current.link,
             "version": plan.version_before,
-            "active": former["active"] if former else current.unit.wanted_up,
-            "unit_file_state": former["unit_file_state"] if former else current.unit.unit_file_state,
+            "units": {**units, **(former["units"] if former else {})},
             "daemon_reload": plan.daemon_reload or bool(former and former["daemon_reload"]),
             "current": desired.current,
             "entries": [],
@@ -1000,15 +1061,23 @@ class Staging:
             if item.path.startswith(config_dir + "/"):
                 self._put(self.config / Path(item.path).relative_to(config_dir), item, item.content)
             elif is_unit(item.path, self.desired.unit_dir):
-                # The link may not be there yet, or name the former release.
-                content = item.content
-                if self.desired.version is not None:
-                    content = content.replace(f"{self.desired.current}/".encode(), f"{self.desired.release}/".encode())
-                self._put(self.units / Path(item.path).name, item, content)
+                self._put(self.units / Path(item.path).name, item, self._unit_content(item))
         gone = {path for path, _entry, _found in self.plan.removed}
         managed = {item.path for item in self.desired.files}
         if Path(config_dir).is_dir():
             self._link_others(Path(config_dir), self.config, managed | gone)
+
+    def _unit_content(self, item):
+        """A unit as systemd can check it now: what it starts may not be there yet."""
+        content = item.content
+        if self.desired.version is not None:
+            # The link may name the former release.
+            content = content.replace(f"{self.desired.current}/".encode(), f"{self.desired.release}/".encode())
+        for program in self.desired.files:
+            if program.mode & 0o100:
+                path = re.escape(program.path.encode())
+                content = re.sub(rb"(?<![\w./])" + path + rb"(?![\w./-])", ANY_PROGRAM.encode(), content)
+        return content
 
     def _link_others(self, source, target, skipped):
         """Files that are not managed are linked, so that references to them resolve."""
@@ -1083,17 +1152,22 @@ def verify_units(names, folder, timeout, translate):
 
 
 class Watch:
-    """Acts on the unit, and waits until the service is well."""
+    """Acts on the units, and waits until the service is well. `systemds` are the units by their names."""
 
-    def __init__(self, systemd, login, ask=request, sleep=time.sleep, clock=time.monotonic):
-        self.systemd = systemd
+    def __init__(self, systemds, login, ask=request, sleep=time.sleep, clock=time.monotonic):
+        self.systemds = systemds
         self.login = login
         self.ask = ask
         self.sleep = sleep
         self.clock = clock
         self.waited = 0.0
-        self.touched = False
-        self.first = None
+        self.touched = set()
+        self.first = {}
+
+    @property
+    def subject(self):
+        """The names of the units, for messages."""
+        return ", ".join(self.systemds)
 
     def _get(self, url, health):
         return self.ask(
@@ -1105,36 +1179,52 @@ class Watch:
             use_proxy=False,
         )
 
-    def act(self, plan, unit, health, metric):
+    def act(self, plan, states, health, metric):
         """Start, restart or reload as planned."""
-        if plan.action == "reload":
-            before = self._reading(metric, health) if metric else None
-            self.touched = True
-            self.first = self.systemd.show()
-            self.systemd.reload()
-            if metric:
-                self._await_reload(metric, health, before)
-        elif plan.action != "none":
-            self.touched = True
-            starting = unit.active_state == "activating" and (unit.waits_for_restart or plan.needs_validation)
-            if plan.action == "restart" or starting:
-                self.restart()
+        reading = self._reading(metric, health) if metric and "reload" in plan.actions.values() else None
+        for unit, action in plan.actions.items():
+            systemd, state = self.systemds[unit], states[unit]
+            starting = state.active_state == "activating" and (state.waits_for_restart or plan.needs_validation)
+            if action == "none":
+                self.look(unit)
+            elif action == "reload":
+                self.touched.add(unit)
+                self.look(unit)
+                systemd.reload()
+            elif action == "restart" or starting:
+                self.restart(unit)
             else:
-                self.systemd.reset_failed()
-                self.systemd.start()
-        if self.first is None:
-            self.first = self.systemd.show()
+                self.touched.add(unit)
+                systemd.reset_failed()
+                systemd.start()
+                self.look(unit)
+        if reading:
+            self._await_reload(metric, health, reading)
+
+    def look(self, unit):
+        """Remember the run of a unit that is to last."""
+        self.first[unit] = self.systemds[unit].show()
 
     def stop(self):
-        """Stop the service for a moment; the action of the plan, or a rollback, starts it again."""
-        self.touched = True
-        self.systemd.stop()
+        """Stop the service for a moment; the actions of the plan, or a rollback, start it again."""
+        for unit, systemd in self.systemds.items():
+            if systemd.show().load_state != "not-found":
+                self.touched.add(unit)
+                systemd.stop()
 
-    def restart(self):
+    def restart(self, unit):
         """Restart, whatever has failed before."""
-        self.systemd.reset_failed()
-        self.systemd.restart()
-        self.first = self.systemd.show()
+        self.touched.add(unit)
+        self.systemds[unit].reset_failed()
+        self.systemds[unit].restart()
+        self.look(unit)
+
+    def journal(self):
+        """The last lines of the unit that failed: of those that were touched, the first that is not up, or else the first."""
+        states = {unit: systemd.show() for unit, systemd in self.systemds.items() if unit in self.touched}
+        for unit in sorted(states, key=lambda unit: states[unit].running):
+            return self.systemds[unit].journal(self.first.get(unit, states[unit]).invocation_id)
+        return []
 
     def _reading(self, metric, health):
         text = self._get(metric["url"], health).text
@@ -1147,7 +1237,7 @@ class Watch:
     def _await_reload(self, metric, health, before):
         started = self.clock()
         while True:
-            self._check_unit()
+            self._check_units()
             try:
                 now = self._reading(metric, health)
             except (HttpError, RolloutError):
@@ -1156,18 +1246,19 @@ class Watch:
             if verdict == "done":
                 break
             if verdict == "refused":
-                raise RolloutError(f"{self.systemd.unit} refused the new configuration at its reload ({metric['prefix']}_successful is 0)")
+                raise RolloutError(f"{self.subject} refused the new configuration at its reload ({metric['prefix']}_successful is 0)")
             if self.clock() - started >= health["timeout"]:
-                raise RolloutError(f"{self.systemd.unit} did not confirm its reload within {health['timeout']} s ({metric['url']})")
+                raise RolloutError(f"{self.subject} did not confirm its reload within {health['timeout']} s ({metric['url']})")
             self.sleep(POLL)
         self.waited += self.clock() - started
 
-    def _check_unit(self):
-        state = self.systemd.show()
-        problem = service_problem(self.systemd.unit, self.first, state)
-        if problem:
-            raise RolloutError(problem)
-        return state
+    def _check_units(self):
+        states = {unit: systemd.show() for unit, systemd in self.systemds.items()}
+        for unit, state in states.items():
+            problem = service_problem(unit, self.first[unit], state)
+            if problem:
+                raise RolloutError(problem)
+        return states
 
     def _answer(self, health, login_may_differ):
         """What is wrong with the answer of the health address, or an empty text."""
@@ -1189,26 +1280,37 @@ class Watch:
                 until = self.clock() + health["settle"]
                 while self.clock() < until:
                     self.sleep(min(POLL, max(until - self.clock(), 0.01)))
-                    self._check_unit()
+                    self._check_units()
                 self._await_answer(health, started + health["settle"], login_may_differ)
         finally:
             self.waited += self.clock() - started
 
     def _await_answer(self, health, started, login_may_differ):
         while True:
-            state = self._check_unit()
-            if not state.running:
-                problem = f"it is {state.active_state} ({state.sub_state})"
+            states = self._check_units()
+            down = [unit for unit, state in states.items() if not state.running]
+            for unit, state in states.items():
+                if state.running and not self.first[unit].main_pid:
+                    self.first[unit] = state
+            if down:
+                subject, problem = down[0], f"it is {states[down[0]].active_state} ({states[down[0]].sub_state})"
             else:
-                if not self.first.main_pid:
-                    self.first = state
-                problem = self._answer(health, login_may_differ) if health["url"] else ""
+                subject, problem = self.subject, self._answer(health, login_may_differ) if health["url"] else ""
             if not problem:
                 return
             if self.clock() - started >= health["timeout"]:
                 where = f" at {health['url']}" if health["url"] else ""
-                raise RolloutError(f"{self.systemd.unit} was not well within {health['timeout']} s{where}: {problem}")
+                raise RolloutError(f"{subject} was not well within {health['timeout']} s{where}: {problem}")
             self.sleep(POLL)
+
+
+def take_out(plan, watch):
+    """Stop the units that leave, and disable what is not to start at boot, while systemd still has their files."""
+    for unit in plan.stop:
+        watch.touched.add(unit)
+        Systemd(unit).stop()
+    for unit in plan.disable:
+        Systemd(unit).disable()
 
 
 def switch(desired, plan, journal):
@@ -1228,7 +1330,7 @@ def switch(desired, plan, journal):
         place_link(desired.current, desired.version, journal.prefix)
 
 
-def keep_data(desired, current, plan, journal, watch):
+def keep_data(desired, plan, journal, watch):
     """Keep the data of the release that is replaced, or put it back where an interrupted rollout is given up for that release."""
     kept = journal.data["preserved"]
     if kept and desired.version == journal.data["version"]:
@@ -1236,76 +1338,83 @@ def keep_data(desired, current, plan, journal, watch):
         for entry in kept:
             journal.restore_data(entry)
     elif plan.preserve and not kept:
-        if current.unit.load_state != "not-found":
-            watch.stop()
+        watch.stop()
         journal.preserve(plan.preserve)
 
 
-def put_back(journal, systemd, with_data=True):
-    """Bring files, link and unit to their former state, except for a restart. Every step is tried; raises RolloutError for what failed."""
+def put_back(journal, with_data=True):
+    """Bring files, link and units to their former state, except for restarts. Every step is tried; raises RolloutError for what failed."""
     data, failures = journal.data, []
     with_data = with_data and bool(data["preserved"])
 
-    def attempt(action):
+    def attempt(action, *arguments):
         try:
-            action()
+            action(*arguments)
         except ERRORS as error:
             failures.append(error_text(error))
 
-    def before_files():
-        unit = systemd.show()
-        stop = with_data or not data["active"]
-        if stop and unit.load_state != "not-found" and (unit.wanted_up or unit.active_state == "deactivating"):
+    def before_files(systemd, before):
+        state = systemd.show()
+        stop = with_data or not before["active"]
+        if stop and state.load_state != "not-found" and (state.wanted_up or state.active_state == "deactivating"):
             systemd.stop()
-        if unit.enabled and data["unit_file_state"] in ("", "disabled"):
+        if state.enabled and before["unit_file_state"] in ("", "disabled"):
             systemd.disable()
 
-    def after_files():
-        if data["daemon_reload"]:
-            systemd.daemon_reload()
-        if data["unit_file_state"] == "enabled" and not systemd.show().enabled:
+    def after_files(systemd, before):
+        if before["unit_file_state"] == "enabled" and not systemd.show().enabled:
             systemd.enable()
-        if not data["active"]:
+        if not before["active"]:
             systemd.reset_failed()
 
-    attempt(before_files)
+    for unit, before in data["units"].items():
+        attempt(before_files, Systemd(unit), before)
     # Under a service that could not be stopped no data is changed.
     with_data = with_data and not failures
-    attempt(lambda: journal.put_back(with_data))
-    attempt(after_files)
+    attempt(journal.put_back, with_data)
+    if data["daemon_reload"]:
+        attempt(daemon_reload)
+    for unit, before in data["units"].items():
+        attempt(after_files, Systemd(unit), before)
     if failures:
         raise RolloutError("; ".join(failures))
 
 
+def bring_up(units, desired, current, watch):
+    """Have the units of the former state up again, and wait until they are well; those that nothing was done to run on."""
+    again = Watch({unit: Systemd(unit) for unit in units}, watch.login)
+    for unit in units:
+        if current.interrupted or unit in watch.touched:
+            again.restart(unit)
+        else:
+            again.look(unit)
+    # The former configuration may have had another address.
+    health = {**desired.health, **(current.manifest.health or {})}
+    again.wait(health, settle=bool(again.touched), login_may_differ=True)
+
+
 def roll_back(error, desired, current, journal, watch):
     """Put everything back after a failure; returns the RolloutError that tells it."""
-    systemd, data = watch.systemd, journal.data
+    data = journal.data
     reason = error_text(error)
     lines = []
-    restart = data["active"] and (watch.touched or current.interrupted)
+    active = [unit for unit, before in data["units"].items() if before["active"]]
     former = data["version"] or "what was there before"
     healthy = False
     try:
-        if watch.touched:
-            lines = systemd.journal((watch.first or systemd.show()).invocation_id)
-        put_back(journal, systemd)
+        lines = watch.journal()
+        put_back(journal)
     except ERRORS as failure:
         outcome = f"putting back {former} failed, too: {error_text(failure)}; the next run tries it again"
         return RolloutError(f"{reason}; {outcome}", rolled_back=False, healthy_again=False, journal=lines)
     try:
-        if not data["active"]:
-            nothing = data["version"] is None and not data["unit_file_state"]
-            outcome = "put back: nothing is left of it" if nothing else f"put back to {former}; it is stopped, as before"
-        else:
-            # The former configuration may have had another address.
-            health = {**desired.health, **(current.manifest.health or {})}
-            if restart:
-                watch.restart()
-            else:
-                watch.first = systemd.show()
-            watch.wait(health, settle=restart, login_may_differ=True)
-            healthy = True
+        if active:
+            bring_up(active, desired, current, watch)
             outcome = f"put back to {former}; it is healthy again"
+            healthy = True
+        else:
+            nothing = data["version"] is None and not any(before["unit_file_state"] for before in data["units"].values())
+            outcome = "put back: nothing is left of it" if nothing else f"put back to {former}; it is stopped, as before"
         journal.close()
     except ERRORS as failure:
         outcome = f"put back to {former}, but it is not healthy: {error_text(failure)}"
@@ -1323,13 +1432,16 @@ def apply(desired, current, plan, journal, watch, metric):
             journal.tidy()
         raise RolloutError(f"what is needed to put {desired.name} back cannot be kept: {error_text(error)}; nothing was changed") from error
     try:
-        keep_data(desired, current, plan, journal, watch)
+        take_out(plan, watch)
+        keep_data(desired, plan, journal, watch)
         switch(desired, plan, journal)
         if plan.daemon_reload:
-            watch.systemd.daemon_reload()
-        if plan.enable is not None:
-            (watch.systemd.enable if plan.enable else watch.systemd.disable)()
-        watch.act(plan, current.unit, desired.health, metric)
+            daemon_reload()
+        for unit in plan.leaving:
+            Systemd(unit).reset_failed()
+        for unit in plan.enable:
+            Systemd(unit).enable()
+        watch.act(plan, current.units, desired.health, metric)
         watch.wait(desired.health, settle=plan.action in ("start", "restart"))
         write_manifest(desired, plan, journal.prefix)
     except Exception as error:
@@ -1350,12 +1462,13 @@ def checked(desired, current, plan, params, pending, journal, watch):
     except RolloutError as error:
         if current.interrupted and pending is None:
             raise roll_back(error, desired, current, journal, watch) from error
-        running = current.unit.running and (plan.version_before or desired.version is None)
+        up = any(current.units[unit].running for unit in desired.units)
+        running = up and (plan.version_before or desired.version is None)
         keeps = f"; {' '.join(filter(None, [desired.name, plan.version_before]))} keeps running" if running else ""
         raise RolloutError(f"{error}; nothing was changed{keeps}") from error
 
 
-def recover(journal, systemd):
+def recover(journal):
     """Put back what an interrupted rollout has left. The mark stays until a rollout has ended, for the service is yet to be restarted."""
     journal.load()
     if journal.data is None:
@@ -1363,7 +1476,7 @@ def recover(journal, systemd):
     elif not journal.data["put_back"]:
         try:
             # Not the data: whether the release that has changed it or the former one will run is not decided yet.
-            put_back(journal, systemd, with_data=False)
+            put_back(journal, with_data=False)
         except RolloutError as error:
             raise RolloutError(f"an interrupted rollout was found, and putting it back failed: {error}") from error
         journal.mark_put_back()
@@ -1381,15 +1494,15 @@ def roll_out(params, check_mode, diff_mode):
     pending = [] if check_mode else None
     desired = read_options(params, pending)
     check_release(desired, pending)
-    systemd, journal = Systemd(desired.unit), Journal(desired.base)
-    watch = Watch(systemd, params["health"])
+    journal = Journal(desired.base)
+    watch = Watch({unit: Systemd(unit) for unit in desired.units}, params["health"])
     with locked(desired.base, check_mode):
         if check_mode:
             journal.load()
         else:
             sweep_staging(desired.base)
-            recover(journal, systemd)
-        current = read_current(desired, systemd, journal)
+            recover(journal)
+        current = read_current(desired, journal)
         plan = plan_rollout(current, desired)
         validated = checked(desired, current, plan, params, pending, journal, watch)
         if not check_mode and plan.changed:
@@ -1456,7 +1569,7 @@ def carry_out(removal, place, journal):
                 Path(path).rmdir()
         remove(place.current)
         if removal.daemon_reload:
-            Systemd(place.unit).daemon_reload()
+            daemon_reload()
         for unit in removal.units:
             Systemd(unit).reset_failed()
         if journal.data is not None:
@@ -1477,7 +1590,7 @@ def take_away(params, check_mode, diff_mode):
     with locked(place.base, check_mode or not Path(place.base).is_dir()):
         journal.load()
         if journal.data is not None and not check_mode:
-            recover(journal, Systemd(place.unit))
+            recover(journal)
         found = read_found(place, journal)
         removal = plan_removal(found, config_dir, unit_dir)
         if removal.changed and not check_mode:
@@ -1507,11 +1620,16 @@ class UnnotedModule(AnsibleModule):
 def main():
     """Run the module."""
     module = UnnotedModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    act = take_away if module.params["state"] == "absent" else roll_out
+    params = {**module.params, "files": [dict(item) for item in module.params["files"]]}
+    for item in module.params["files"]:
+        if item["content"] and not item["diff"]:
+            # The answer repeats the options of the call: a long program is of no use there.
+            item["content"] = f"{len(item['content'])} characters"
+    act = take_away if params["state"] == "absent" else roll_out
     try:
-        result = act(module.params, module.check_mode, module._diff)
+        result = act(params, module.check_mode, module._diff)
     except ERRORS as error:
-        words = secrets_of(module.params)
+        words = secrets_of(params)
         details = getattr(error, "details", {})
         if "journal" in details:
             details["journal"] = [scrub(line, words) for line in details["journal"]]

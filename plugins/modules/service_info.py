@@ -331,9 +331,7 @@ from ansible_collections.pachedu.observability.plugins.module_utils import http,
 QUESTION_TIMEOUT = 30.0
 HEALTH = {
     "url": {"type": "str", "required": True},
-    "ca_path": {"type": "path"},
-    "username": {"type": "str"},
-    "password": {"type": "str", "no_log": True},
+    **http.LOGIN,
     "client_cert": {"type": "path"},
     "client_key": {"type": "path", "no_log": False},
     "status": {"type": "list", "elements": "int", "default": [200]},

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+import inspect
 import json
 import os
 import subprocess
@@ -124,6 +125,6 @@ def test_every_filter_is_documented():
     folder = REPOSITORY / "plugins/filter"
     for name, function in FILTERS.items():
         documented = yaml.safe_load((folder / f"{name}.yml").read_text())["DOCUMENTATION"]
-        names = list(function.__code__.co_varnames[1 : function.__code__.co_argcount])
+        names = list(inspect.signature(function).parameters)[1:]
         assert list(documented["options"])[1:] == names, name
         assert (documented.get("positional") or "").split(", ") == (names if documented.get("positional") else [""]), name

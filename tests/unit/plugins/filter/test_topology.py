@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.filter.topology import placed_ports, service_urls
+from ansible_collections.pachedu.observability.plugins.filter.topology import directories_due, placed_ports, service_urls
 
 PORTS = {
     "one_port": {"component": "one", "default": 1000, "protocol": "tcp", "reach": "people"},
@@ -19,6 +19,30 @@ HOSTVARS = {
     "moved": {"ansible_host": "10.0.0.2", "one_port": 1234},
     "six": {"ansible_host": "2001:db8::1"},
 }
+
+
+GOOD = {"owner": "one", "group": "one", "mode": "0750"}
+
+
+@pytest.mark.parametrize(
+    ("found", "due"),
+    [
+        ({"/var/lib/one": GOOD}, False),
+        ({}, True),
+        ({"/var/lib/one": {**GOOD, "owner": "root"}}, True),
+        ({"/var/lib/one": {**GOOD, "group": None}}, True),
+        ({"/var/lib/one": {**GOOD, "mode": "0755"}}, True),
+    ],
+)
+def test_a_folder_is_due_unless_it_is_as_it_should_be(found, due):
+    assert bool(directories_due([{"path": "/var/lib/one"}], found, "one")) is due
+    assert bool(directories_due([{"path": "/var/lib/one/"}], found, "one")) is due
+
+
+def test_what_a_folder_says_of_itself_counts():
+    wanted = [{"path": "/a", "owner": "root", "mode": "0755"}, {"path": "/b", "group": "adm"}]
+    found = {"/a": {"owner": "root", "group": "one", "mode": "0755"}, "/b": {"owner": "one", "group": "one", "mode": "0750"}}
+    assert directories_due(wanted, found, "one") == [{"path": "/b", "owner": "one", "group": "adm", "mode": "0750"}]
 
 
 def test_only_ports_of_placed_components_are_picked():

@@ -534,3 +534,31 @@ def test_an_answer_that_is_too_large(keeping):
         with pytest.raises(web.HttpError, match="larger than 4 bytes"):
             connection.request("/", max_bytes=4)
         assert connection.request("/").json() == {"a": 1}
+
+
+# One request with Python's library alone, for programs on a host
+
+
+def test_direct_asks_and_answers_as_request_does(serve):
+    server = serve(lambda handler: send(handler, 201, b'{"a": 1}', {"X-Thing": "y"}))
+    answer = web.direct(server.url + "/x?y=1", "POST", {"b": 2}, {"X-Sent": "z"}, username="me", password="secret")
+    assert (answer.status, answer.json(), answer.headers["x-thing"], answer.url) == (201, {"a": 1}, "y", server.url + "/x?y=1")
+    method, path, headers, body = server.seen[0]
+    assert (method, path, headers["x-sent"], json.loads(body)) == ("POST", "/x?y=1", "z", {"b": 2})
+    assert headers["authorization"] == "Basic " + base64.b64encode(b"me:secret").decode()
+
+
+def test_direct_follows_no_redirect_and_takes_the_login_of_the_address(serve):
+    server = serve(lambda handler: send(handler, 302, b"", {"Location": "/other"}))
+    answer = web.direct(server.url.replace("://", "://you:hidden@"))
+    assert (answer.status, [path for dummy, path, dummy2, dummy3 in server.seen]) == (302, ["/"])
+    assert server.authorizations() == ["Basic " + base64.b64encode(b"you:hidden").decode()]
+
+
+def test_direct_refuses_proxies_and_says_who_is_away():
+    with pytest.raises(web.HttpError, match="uses no proxy"):
+        web.direct("http://127.0.0.1/", use_proxy=True)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(web.HttpTransientError, match="cannot be reached"):
+            web.direct(f"http://127.0.0.1:{unused.getsockname()[1]}/")

@@ -223,10 +223,11 @@ ALL_EIGHT = {
     "prometheus": "3.16.0",
     "grafana": "10.0.0",
     "gateway": "",
+    "log_shipping": "",
 }
 
 
-def test_all_eight_and_the_gateway_fit_a_host_of_4_gb():
+def test_all_eight_the_gateway_and_log_shipping_fit_a_host_of_4_gb():
     assert preflight.preflight_findings(host(), ALL_EIGHT) == []
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pachedu.observability.plugins.module_utils import removals
+from ansible_collections.pachedu.observability.plugins.module_utils import removals, rollouts
 from ansible_collections.pachedu.observability.plugins.module_utils.rollouts import FoundFile, Manifest, ManifestEntry
 from ansible_collections.pachedu.observability.plugins.module_utils.systemd import UnitState
 
@@ -75,7 +75,7 @@ def test_only_what_runs_is_stopped(state, stop, disable):
 
 def test_timers_are_stopped_before_their_services():
     files = [f"{UNITS}/a.service", f"{UNITS}/z.timer", f"{UNITS}/demo.service.d/more.conf", f"{CONFIG}/not-a.service"]
-    assert removals.managed_units(files, UNITS) == ["z.timer", "a.service"]
+    assert rollouts.managed_units(files, UNITS) == ["z.timer", "a.service"]
     units = {"a.service": RUNNING, "z.timer": RUNNING}
     assert plan(files, units=units).stop == ("z.timer", "a.service")
 

@@ -36,6 +36,7 @@ def desired(**changes):
         "files": (MAIN, WEB, UNIT),
         "owner": 0,
         "group": 7,
+        "units": ("demo.service",),
     }
     return Desired(**{**values, **changes})
 
@@ -51,7 +52,7 @@ def current(**changes):
         "directories": {"/etc/demo": OWN},
         "manifest": Manifest({item.path: ManifestEntry(item.on_change, item.secret) for item in (MAIN, WEB, UNIT)}),
         "manifest_text": rollouts.render_manifest(desired()),
-        "unit": RUNNING,
+        "units": {"demo.service": changes.pop("unit", RUNNING)},
     }
     files = {**values["files"], **changes.pop("files", {})}
     return Current(**{**values, **changes, "files": files})
@@ -186,6 +187,60 @@ def test_the_manifest_is_read_as_written_and_keeps_no_login():
     assert rollouts.parse_manifest("", "x") == Manifest()
 
 
+def test_the_manifest_of_version_0_1_0_shows_every_file():
+    text = json.dumps({"format": 1, "version": "1.0", "health": {}, "files": [{"path": "/a", "on_change": "none", "secret": False}]})
+    assert rollouts.parse_manifest(text, "x").files == {"/a": ManifestEntry("none", False, True)}
+
+
+def test_what_diff_mode_need_not_show():
+    program = dataclasses.replace(MAIN, diff=False)
+    text = rollouts.render_manifest(desired(files=(program, WEB, UNIT)))
+    manifest = rollouts.parse_manifest(text, "x")
+    changed = current(manifest=manifest, files={MAIN.path: as_found(MAIN, content=b"a: 0\n")})
+    plan = rollouts.plan_rollout(changed, desired(files=(program, WEB, UNIT)))
+    assert [(entry["before"], entry["after"]) for entry in rollouts.plan_diff(plan, manifest, "/o/current")] == [("", "content changed\n")]
+    plan = rollouts.plan_rollout(changed, desired(files=(WEB, UNIT)))
+    assert [(entry["before"], entry["after"]) for entry in rollouts.plan_diff(plan, manifest, "/o/current")] == [("content\n", "")]
+
+
+TIMER = ManagedFile("/etc/systemd/system/demo.timer", b"[Timer]\n", mode=0o644, owner=0, group=0)
+
+
+@pytest.mark.parametrize(
+    ("timer", "content", "interrupted", "actions", "action"),
+    [
+        (RUNNING, MAIN.content, False, ("none", "none"), "none"),
+        (STOPPED, MAIN.content, False, ("none", "start"), "start"),
+        (STOPPED, b"", False, ("reload", "start"), "reload"),
+        (STOPPED, MAIN.content, True, ("restart", "start"), "restart"),
+    ],
+)
+def test_each_unit_gets_what_it_needs(timer, content, interrupted, actions, action):
+    states = {"demo.service": RUNNING, "demo.timer": timer}
+    now = current(files={MAIN.path: as_found(MAIN, content=content), TIMER.path: as_found(TIMER)}, interrupted=interrupted, units=states)
+    plan = rollouts.plan_rollout(now, desired(files=(MAIN, WEB, UNIT, TIMER), units=tuple(states)))
+    assert (tuple(plan.actions.values()), plan.action, plan.changed) == (actions, action, action != "none")
+
+
+@pytest.mark.parametrize(
+    ("kept", "state", "leaving", "stop", "disable"),
+    [
+        ((), RUNNING, ("demo.timer",), ("demo.timer",), ("demo.timer",)),
+        ((), dataclasses.replace(STOPPED, unit_file_state="static"), ("demo.timer",), (), ()),
+        ((), dataclasses.replace(FAILED, unit_file_state="disabled"), ("demo.timer",), (), ()),
+        (("demo.timer",), RUNNING, (), (), ()),
+    ],
+)
+def test_units_whose_files_leave(kept, state, leaving, stop, disable):
+    manifest = Manifest({**current().manifest.files, TIMER.path: ManifestEntry()})
+    states = {"demo.service": RUNNING, "demo.timer": state}
+    now = current(manifest=manifest, files={TIMER.path: as_found(TIMER)}, units=states)
+    plan = rollouts.plan_rollout(now, desired(units=("demo.service", *kept)))
+    assert (plan.leaving, plan.stop, plan.disable) == (leaving, stop, disable)
+    assert plan.changed
+    assert plan.actions["demo.service"] == "restart"
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"format": 2, "files": []}), json.dumps({"format": 1, "files": [{}]})])
 def test_a_damaged_manifest_is_refused(text):
     with pytest.raises(RolloutError, match="/x/rollout.json cannot be understood"):
@@ -291,8 +346,8 @@ def test_modes(value, mode):
 
 @pytest.mark.parametrize("value", ["rw", "", "0642", "4755", "0000", None, True, 0o1644, "0888"])
 def test_refused_modes(value):
-    with pytest.raises(RolloutError, match="of /x"):
-        rollouts.parse_mode(value, "/x")
+    with pytest.raises(RolloutError, match="^files: mode of /x: "):
+        rollouts.parse_mode(value, "files: mode of /x")
 
 
 def test_commands():

@@ -2,8 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+import grp
 import json
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -107,6 +109,44 @@ def test_a_container_cannot_tell_that_the_clock_is_wrong(proc, tmp_path, monkeyp
     monkeypatch.setattr(host_facts, "read_clock_error", lambda: 16000000)
     write(proc / "1/environ", variables)
     assert host_facts.read_clock(proc, tmp_path / "run") is expected
+
+
+def test_users_are_told_with_their_further_groups(monkeypatch):
+    user = pwd.struct_passwd(("collector", "x", 990, 990, "Collects", "/var/lib/collector", "/usr/sbin/nologin"))
+    groups = [
+        grp.struct_group(("collector", "x", 990, ["collector"])),
+        grp.struct_group(("tls", "x", 991, ["other", "collector"])),
+        grp.struct_group(("adm", "x", 4, ["collector"])),
+        grp.struct_group(("disk", "x", 6, [])),
+    ]
+    monkeypatch.setattr(host_facts.pwd, "getpwnam", {"collector": user}.__getitem__)
+    monkeypatch.setattr(host_facts.grp, "getgrall", lambda: groups)
+    assert host_facts.read_users(["collector", "nobody-here"]) == {
+        "collector": {"comment": "Collects", "home": "/var/lib/collector", "shell": "/usr/sbin/nologin", "groups": ["adm", "tls"]}
+    }
+
+
+def test_directories_are_told_with_those_in_them(tmp_path):
+    (tmp_path / "data" / "inner" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "file").write_text("")
+    (tmp_path / "data").chmod(0o750)
+    (tmp_path / "data" / "inner").chmod(0o700)
+    (tmp_path / "link").symlink_to("data")
+    found = host_facts.read_directories([str(tmp_path / name) for name in ("data", "link", "missing", "data/file")])
+    owner = pwd.getpwuid(os.getuid()).pw_name
+    group = grp.getgrgid(os.getgid()).gr_name
+    assert found[str(tmp_path / "data")] == {"owner": owner, "group": group, "mode": "0750"}
+    assert {path: entry["mode"] for path, entry in found.items()} == {
+        str(tmp_path / "data"): "0750",
+        str(tmp_path / "data/inner"): "0700",
+        str(tmp_path / "link"): "0750",
+        str(tmp_path / "link/inner"): "0700",
+    }
+
+
+def test_an_owner_without_a_name_is_null():
+    assert host_facts.name_of({0: ("root",)}.__getitem__, 0) == "root"
+    assert host_facts.name_of({}.__getitem__, 4711) is None
 
 
 def tree_of(folder):

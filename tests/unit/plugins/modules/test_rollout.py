@@ -70,13 +70,15 @@ class Host:
     def params(self, version="1.0", files=None, **changes):
         files = [self.unit(), {"path": "main.yml", "content": "a: 1\n", "on_change": "reload"}] if files is None else files
         defaults = {"content": None, "secret_content": None, "source": None, "mode": "0640", "owner": None, "group": None}
-        defaults["on_change"] = "restart"
+        defaults.update(on_change="restart", diff=True)
         params = {
             "name": "demo",
+            "units": None,
             "version": version,
             "root": str(self.root),
             "config_dir": str(self.config),
             "unit_dir": str(self.units),
+            "directory_mode": "0750",
             "user": USER,
             "owner": USER,
             "group": GROUP,
@@ -123,6 +125,9 @@ class FakeSystemd:
     @property
     def file(self):
         return self.host.units / "demo.service"
+
+    def of(self, _unit):
+        return self
 
     def step(self, name):
         self.calls.append(name)
@@ -200,7 +205,8 @@ def host(tmp_path):
 
 
 def go(monkeypatch, systemd, params, check_mode=False):
-    monkeypatch.setattr(rollout, "Systemd", lambda unit: systemd)
+    monkeypatch.setattr(rollout, "Systemd", systemd.of)
+    monkeypatch.setattr(rollout, "daemon_reload", systemd.daemon_reload)
     act = rollout.take_away if params["state"] == "absent" else rollout.roll_out
     return act(params, check_mode, True)
 
@@ -826,8 +832,8 @@ def watching(states, answers):
         return Response(answer, {}, b"") if isinstance(answer, int) else Response(200, {}, answer.encode())
 
     clock = Clock()
-    watch = rollout.Watch(Unit(), {"username": "x", "password": "y"}, ask, clock.sleep, clock)
-    watch.first = UP
+    watch = rollout.Watch({"demo.service": Unit()}, {"username": "x", "password": "y"}, ask, clock.sleep, clock)
+    watch.first = {"demo.service": UP}
     return watch, clock
 
 
@@ -889,7 +895,7 @@ RELOAD = {"url": "https://localhost/metrics", "prefix": "demo_reload"}
 
 
 class ReloadPlan:
-    action = "reload"
+    actions = {"demo.service": "reload"}
     needs_validation = True
 
 
@@ -908,9 +914,9 @@ def test_a_reload_is_proven_by_its_metrics(readings, problem):
     watch, _clock = watching([UP], readings)
     if problem:
         with pytest.raises(RolloutError, match=problem):
-            watch.act(ReloadPlan, UP, HEALTH, RELOAD)
+            watch.act(ReloadPlan, {"demo.service": UP}, HEALTH, RELOAD)
     else:
-        watch.act(ReloadPlan, UP, HEALTH, RELOAD)
+        watch.act(ReloadPlan, {"demo.service": UP}, HEALTH, RELOAD)
 
 
 # A service: it answers on a port, says which release and configuration it runs, and misbehaves as its configuration tells it.
@@ -1060,16 +1066,14 @@ tail -n 20 "$(dirname "$0")/../journal"
 """
 
 ANALYZE = """#!{python}
-import sys
+import os, sys
 text = open(sys.argv[-1]).read()
 program = text.split("ExecStart=")[1].split()[0]
 for line in text.splitlines():
     if line.startswith("Bogus"):
         sys.exit("%s: Unknown key name 'Bogus' in section 'Service', ignoring." % sys.argv[-1])
-try:
-    open(program)
-except OSError:
-    sys.exit("Command %s is not executable: No such file or directory" % program)
+if not os.access(program, os.X_OK):
+    sys.exit("Command %s is not executable" % program)
 """
 
 CHECK = """#!{python}
@@ -1298,6 +1302,32 @@ def test_real_runs_at_the_same_time_do_not_interleave(real):
     assert not [result for result in results if result["interrupted"]]
     final = (real.base / "current").readlink().name
     assert real.says() == {"release": final, "greeting": final}
+
+
+def brought(real, mode):
+    """Parameters of a service whose program is a file of the rollout."""
+    program = real.config.parent / "lib" / "server"
+    real.program(real.top / "server", SERVER)
+    files = [
+        {"path": str(program), "content": (real.top / "server").read_text(), "mode": mode, "diff": False},
+        {"path": f"{real.units}/demo.service", "content": f"[Service]\nExecStart={program} {real.config}/main.yml\n", "mode": "0644"},
+        {"path": "main.yml", "content": json.dumps({"port": real.port, "greeting": "brought"})},
+    ]
+    return real.params(None, files)
+
+
+def test_real_program_that_the_rollout_brings_counts_as_installed(real):
+    told = real.run(brought(real, "0755"), check_mode=True)
+    assert (told.get("msg"), told["validated"], told["pending"]) == (None, [f"systemd-analyze verify {real.units}/demo.service"], [])
+    result = real.run(brought(real, "0644"))
+    program = real.config.parent / "lib" / "server"
+    assert f"systemd-analyze refuses demo.service: Command {program} is not executable; nothing was changed" in result["msg"]
+    result = real.run(brought(real, "0755"))
+    assert (result.get("action"), result.get("msg")) == ("started", None)
+    assert real.says()["greeting"] == "brought"
+    assert "invocation" in result
+    assert "BaseHTTPRequestHandler" not in json.dumps(result)
+    assert not real.run(brought(real, "0755"))["changed"]
 
 
 def test_real_bad_options_name_the_option(real):
@@ -1603,3 +1633,389 @@ def test_data_has_to_be_files(host, database, monkeypatch):
     (database.path.parent / "demo.db-wal").mkdir()
     with pytest.raises(RolloutError, match="demo.db-wal is there and is no regular file.*it is healthy again"):
         go(monkeypatch, database, database.wanted("2.0"))
+
+
+# Programs that run on timers
+
+
+WAITING = UnitState("loaded", "active", "waiting")
+# A program that a timer has started, while it runs.
+UNDER_WAY = UnitState("loaded", "activating", "start", main_pid=77, invocation_id="run")
+
+
+class FakeUnit:
+    """One unit of a FakeManager."""
+
+    def __init__(self, manager, unit):
+        self.manager = manager
+        self.unit = unit
+        self.state = UnitState()
+        self.enabled = False
+        self.loaded = None
+
+    @property
+    def file(self):
+        return self.manager.host.units / self.unit
+
+    def load(self):
+        self.loaded = self.file.read_text() if self.file.exists() else None
+
+    def show(self):
+        if self.loaded is None:
+            self.load()
+        known = self.loaded is not None
+        text = "static" if self.unit.endswith(".service") else "enabled" if self.enabled else "disabled"
+        return dataclasses.replace(self.state, unit_file_state=text if known else "", load_state="loaded" if known else "not-found")
+
+    def enable(self):
+        self.manager.order("enable", self.unit)
+        assert self.file.exists()
+        self.enabled = True
+
+    def disable(self):
+        self.manager.order("disable", self.unit)
+        assert self.file.exists(), "systemd no longer has the file"
+        self.enabled = False
+
+    def start(self):
+        self.manager.order("start", self.unit)
+        self._run()
+
+    def restart(self):
+        self.manager.order("restart", self.unit)
+        self._run()
+
+    def _run(self):
+        if self.show().load_state == "not-found":
+            raise SystemdError(f"systemctl start {self.unit} failed: Unit {self.unit} not found.")
+        # A timer that is started again has another invocation.
+        self.manager.starts += 1
+        failed = "broken" in self.loaded
+        self.state = UnitState("loaded", *(("failed", "failed", "resources") if failed else ("active", "waiting", "success")))
+        self.state = dataclasses.replace(self.state, invocation_id=f"start{self.manager.starts}")
+
+    def stop(self):
+        self.manager.order("stop", self.unit)
+        self.state = UnitState("loaded")
+
+    def reset_failed(self):
+        if self.state.active_state == "failed":
+            self.state = UnitState("loaded")
+
+    def journal(self, invocation_id):
+        return [f"{self.unit} in {invocation_id}"]
+
+
+class FakeManager:
+    """systemd with any number of units in memory; all orders but daemon-reload go through `order`."""
+
+    def __init__(self, host):
+        self.host = host
+        self.units = {}
+        self.calls = []
+        self.starts = 0
+
+    def of(self, unit):
+        return self.units.setdefault(unit, FakeUnit(self, unit))
+
+    def order(self, name, unit):
+        self.calls.append(f"{name} {unit}")
+
+    def daemon_reload(self):
+        self.calls.append("daemon_reload")
+        for unit in self.units.values():
+            unit.load()
+
+    def states(self):
+        """What is up and what starts at boot."""
+        return {name: (unit.state.active_state, unit.enabled) for name, unit in sorted(self.units.items()) if name.endswith(".timer")}
+
+
+def timed(host, names=("hourly", "monthly"), program="run", marks=(), **changes):
+    """Parameters of a program on timers; `marks` are lines that their units have beside the usual ones."""
+    files = [
+        {
+            "path": f"{host.config.parent}/lib/program",
+            "content": f"#!/bin/sh\n{program}\n",
+            "mode": "0755",
+            "diff": False,
+            "on_change": "none",
+        },
+        {"path": "demo.json", "content": "{}\n", "on_change": "none"},
+        {"path": "demo.password", "secret_content": "opensesame\n", "mode": "0600", "on_change": "none"},
+    ]
+    mark = "".join(f"# {line}\n" for line in marks)
+    for name in names:
+        content = f"[Timer]\nOnCalendar={name}\n{mark}[Install]\nWantedBy=timers.target\n"
+        files.append({"path": f"{host.units}/demo-{name}.timer", "content": content, "mode": "0644"})
+        content = f"[Service]\nType=oneshot\nExecStart={host.config.parent}/lib/program {name}\n"
+        files.append({"path": f"{host.units}/demo-{name}.service", "content": content, "mode": "0644"})
+    units = [f"demo-{name}.timer" for name in names]
+    return host.params(None, files, units=units, directory_mode="0755", **changes)
+
+
+BOTH = {"demo-hourly.timer": ("active", True), "demo-monthly.timer": ("active", True)}
+HOURLY = {"demo-hourly.timer": ("active", True), "demo-monthly.timer": ("inactive", False)}
+
+
+def test_timers_first_rollout_then_nothing(bare, instant, monkeypatch):
+    manager = FakeManager(bare)
+    told = go(monkeypatch, manager, timed(bare), check_mode=True)
+    assert (told["changed"], told["action"], manager.calls) == (True, "started", [])
+    assert not bare.root.exists()
+    assert not (bare.config.parent / "lib").exists()
+    result = go(monkeypatch, manager, timed(bare))
+    assert (result["changed"], result["action"], result["version"]) == (True, "started", {"before": None, "after": None})
+    assert manager.states() == BOTH
+    assert manager.calls == ["daemon_reload", *(f"{order} {unit}" for order in ("enable", "start") for unit in BOTH)]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (bare.config, bare.config.parent / "lib")] == [0o755, 0o755]
+    tree, calls = bare.tree(), list(manager.calls)
+    result = go(monkeypatch, manager, timed(bare))
+    assert (result["changed"], result["action"], result["diff"], bare.tree(), manager.calls) == (False, "none", [], tree, calls)
+
+
+def test_another_program_touches_no_timer_and_is_not_shown(host, instant, monkeypatch):
+    manager = FakeManager(host)
+    go(monkeypatch, manager, timed(host))
+    manager.calls.clear()
+    result = go(monkeypatch, manager, timed(host, program="something else"))
+    program = f"{host.config.parent}/lib/program"
+    assert (result["action"], result["files_changed"], manager.calls) == ("none", [program], [])
+    assert result["diff"] == [{"before_header": program, "after_header": program, "before": "", "after": "content changed\n"}]
+
+
+def test_another_unit_restarts_timers_and_leaves_the_program_that_runs(host, instant, monkeypatch):
+    manager = FakeManager(host)
+    go(monkeypatch, manager, timed(host))
+    manager.of("demo-hourly.service").state = UNDER_WAY
+    manager.calls.clear()
+    result = go(monkeypatch, manager, timed(host, marks=["changed"]))
+    assert (result["action"], manager.calls) == ("restarted", ["daemon_reload", "restart demo-hourly.timer", "restart demo-monthly.timer"])
+    assert manager.of("demo-hourly.service").state is UNDER_WAY
+
+
+@pytest.mark.parametrize("state", [UnitState("loaded"), UnitState("loaded", "failed", "failed")])
+def test_the_one_timer_that_does_not_run_is_started(host, instant, monkeypatch, state):
+    manager = FakeManager(host)
+    go(monkeypatch, manager, timed(host))
+    manager.of("demo-monthly.timer").state = state
+    manager.calls.clear()
+    assert go(monkeypatch, manager, timed(host))["action"] == "started"
+    assert (manager.calls, manager.states()) == (["start demo-monthly.timer"], BOTH)
+
+
+def test_timers_are_disabled_alone(host, instant, monkeypatch):
+    manager = FakeManager(host)
+    go(monkeypatch, manager, timed(host))
+    assert go(monkeypatch, manager, timed(host, enabled=False))["action"] == "none"
+    assert manager.states() == dict.fromkeys(BOTH, ("active", False))
+    assert not go(monkeypatch, manager, timed(host, enabled=False))["changed"]
+
+
+def test_a_timer_that_leaves_is_stopped_and_disabled_before_its_file_goes(host, instant, monkeypatch):
+    manager = FakeManager(host)
+    go(monkeypatch, manager, timed(host))
+    manager.of("demo-monthly.service").state = UNDER_WAY
+    told = go(monkeypatch, manager, timed(host, ["hourly"]), check_mode=True)
+    manager.calls.clear()
+    result = go(monkeypatch, manager, timed(host, ["hourly"]))
+    assert result["files_removed"] == told["files_removed"] == [f"{host.units}/demo-monthly.{kind}" for kind in ("service", "timer")]
+    assert manager.states() == HOURLY
+    assert manager.calls[:3] == ["stop demo-monthly.timer", "stop demo-monthly.service", "disable demo-monthly.timer"]
+    assert [call for call in manager.calls if "hourly.service" in call] == []
+    assert manager.of("demo-monthly.timer").show().load_state == "not-found"
+    assert not go(monkeypatch, manager, timed(host, ["hourly"]))["changed"]
+
+
+def test_a_timer_whose_file_was_removed_by_hand_is_stopped_when_it_leaves(host, instant, monkeypatch):
+    manager = FakeManager(host)
+    go(monkeypatch, manager, timed(host))
+    for path in host.units.glob("demo-monthly.*"):
+        path.unlink()
+    manager.of("demo-monthly.timer").enabled = False
+    assert go(monkeypatch, manager, timed(host, ["hourly"]))["changed"]
+    assert manager.states() == HOURLY
+
+
+def test_a_unit_that_is_no_longer_kept_running_but_still_listed_stays(host, instant, monkeypatch):
+    manager = FakeManager(host)
+    go(monkeypatch, manager, timed(host))
+    manager.calls.clear()
+    params = timed(host)
+    assert not go(monkeypatch, manager, {**params, "units": params["units"][:1]})["changed"]
+    assert (manager.states(), manager.calls) == (BOTH, [])
+
+
+def test_a_timer_that_fails_is_put_back_with_the_one_that_left(host, instant, monkeypatch):
+    manager = FakeManager(host)
+    go(monkeypatch, manager, timed(host))
+    tree = host.tree()
+    manager.of("demo-monthly.service").state = UNDER_WAY
+    manager.calls.clear()
+    with pytest.raises(
+        RolloutError, match="demo-hourly.timer failed .result resources.*put back to what was there before; it is healthy"
+    ) as caught:
+        go(monkeypatch, manager, timed(host, ["hourly"], marks=["broken"]))
+    assert caught.value.details == {"rolled_back": True, "healthy_again": True, "journal": ["demo-hourly.timer in start3"]}
+    assert (host.tree(), manager.states()) == (tree, BOTH)
+    # What the timer had started is not started anew.
+    assert [call for call in manager.calls if call.endswith(".service")] == ["stop demo-monthly.service"]
+    assert not go(monkeypatch, manager, timed(host))["changed"]
+
+
+def test_a_new_timer_that_fails_leaves_nothing_of_itself(host, instant, monkeypatch):
+    manager = FakeManager(host)
+    go(monkeypatch, manager, timed(host, ["hourly"]))
+    tree = host.tree()
+    params = timed(host)
+    params["files"][-2]["content"] += "# broken\n"
+    with pytest.raises(RolloutError, match="demo-monthly.timer failed.*it is healthy again"):
+        go(monkeypatch, manager, params)
+    assert (host.tree(), manager.states()) == (tree, HOURLY)
+    assert manager.of("demo-monthly.timer").show().load_state == "not-found"
+
+
+def test_timers_that_nothing_was_done_to_run_on_after_a_failure(host, instant, monkeypatch):
+    manager = FakeManager(host)
+    go(monkeypatch, manager, timed(host))
+    manager.calls.clear()
+
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rollout, "switch", full)
+        with pytest.raises(RolloutError, match="No space left on device; put back to what was there before; it is healthy again"):
+            go(patch, manager, timed(host, ["hourly"]))
+    assert manager.states() == BOTH
+    assert [call for call in manager.calls if "hourly" in call] == []
+    assert "restart demo-monthly.timer" in manager.calls
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_a_kill_at_any_step_of_timers_is_repaired_by_the_next_run(tmp_path, instant, monkeypatch, forward):
+    """Killed while one timer leaves, one comes and the program changes; then done again, or given up."""
+    reached, at = False, 0
+    while not reached:
+        at += 1
+        host = Host(tmp_path / str(at))
+        manager = FakeManager(host)
+        go(monkeypatch, manager, timed(host))
+        former, wanted = timed(host), timed(host, ["hourly", "weekly"], program="new")
+        try:
+            with breaking(manager, at, KilledError(), orders=("order", "daemon_reload")) as taken:
+                go(monkeypatch, manager, wanted)
+            reached = True
+        except KilledError:
+            pass
+        result = go(monkeypatch, manager, wanted if forward else former)
+        where = (at, taken[-1])
+        expected = ("hourly", "weekly") if forward else ("hourly", "monthly")
+        up = {name for name, state in manager.states().items() if state == ("active", True)}
+        assert up == {f"demo-{name}.timer" for name in expected}, where
+        assert {name for name, (state, enabled) in manager.states().items() if state != "inactive" or enabled} == up, where
+        assert sorted(path.stem for path in host.units.glob("*.timer")) == [f"demo-{name}" for name in expected], where
+        assert not (host.base / ".rollout").exists(), where
+        assert "opensesame" not in json.dumps(result)
+        assert not go(monkeypatch, manager, wanted if forward else former)["changed"], where
+    assert at > 30
+
+
+def test_an_error_at_any_step_of_timers_puts_everything_back(tmp_path, instant, monkeypatch):
+    at, taken = 0, [""]
+    while len(taken) > at - 1:
+        at += 1
+        host = Host(tmp_path / str(at))
+        manager = FakeManager(host)
+        go(monkeypatch, manager, timed(host))
+        former, failed, details, message = host.tree(), False, {}, ""
+        with breaking(manager, at, OSError(errno.ENOSPC, "No space left on device", "/x"), orders=("order", "daemon_reload")) as taken:
+            try:
+                go(monkeypatch, manager, timed(host, ["hourly", "weekly"], program="new"))
+            except (RolloutError, OSError) as error:
+                failed, details, message = True, getattr(error, "details", {}), str(error)
+        if failed and (details.get("rolled_back") or "nothing was changed" in message):
+            assert host.tree() == former, (at, taken[at - 1])
+            assert {name: state for name, state in manager.states().items() if state != ("inactive", False)} == BOTH, (at, taken[at - 1])
+        go(monkeypatch, manager, timed(host))
+        assert {name: state for name, state in manager.states().items() if state != ("inactive", False)} == BOTH, (at, taken[at - 1])
+    assert at > 30
+
+
+def test_timers_that_are_there_already_are_taken_over(host, instant, monkeypatch):
+    """A host where other means have put the same files, and nothing tells of a rollout."""
+    manager = FakeManager(host)
+    go(monkeypatch, manager, timed(host))
+    (host.base / "rollout.json").unlink()
+    tree = host.tree()
+    manager.calls.clear()
+    assert not go(monkeypatch, manager, timed(host), check_mode=True)["changed"]
+    assert host.tree() == tree
+    assert not go(monkeypatch, manager, timed(host))["changed"]
+    assert manager.calls == []
+    go(monkeypatch, manager, timed(host, ["hourly"]))
+    assert manager.states() == HOURLY
+
+
+def test_absent_takes_timers_away_and_shows_no_program(host, instant, monkeypatch):
+    manager = FakeManager(host)
+    go(monkeypatch, manager, timed(host))
+    (host.config / "of-another-role").write_text("mine")
+    manager.calls.clear()
+    told = go(monkeypatch, manager, gone(host), check_mode=True)
+    assert (told["changed"], manager.calls) == (True, [])
+    result = go(monkeypatch, manager, gone(host))
+    assert result["action"] == "stopped"
+    assert manager.states() == dict.fromkeys(BOTH, ("inactive", False))
+    assert list(host.units.iterdir()) == []
+    assert not (host.config.parent / "lib" / "program").exists()
+    assert (host.config / "of-another-role").read_text() == "mine"
+    before = {entry["before_header"]: entry["before"] for entry in result["diff"]}
+    assert before[f"{host.config.parent}/lib/program"] == "content\n"
+    assert before[f"{host.config}/demo.password"] == "secret content\n"
+    assert not go(monkeypatch, manager, gone(host))["changed"]
+
+
+def test_an_interrupted_rollout_of_version_0_1_0_is_put_back(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, host.params(files=before(host)))
+    former = host.tree()
+    with contextlib.suppress(KilledError), breaking(systemd, 1, KilledError(), steps=(), orders=("restart",)):
+        go(monkeypatch, systemd, host.params("2.0", after(host)))
+    pending = host.base / ".rollout" / "pending.json"
+    data = json.loads(pending.read_text())
+    data.update(data.pop("units")["demo.service"], format=1)
+    del data["preserved"]
+    pending.write_text(json.dumps(data))
+    result = go(monkeypatch, systemd, host.params(files=before(host)))
+    assert (result["interrupted"], result["action"]) == (True, "restarted")
+    assert host.tree() == former
+    assert systemd.enabled
+
+
+@pytest.mark.parametrize(
+    ("units", "settle", "waited"),
+    [(None, None, 3), (["a.timer", "b.timer"], None, 0), (["a.timer", "demo.service"], None, 3), (["a.timer"], 1, 1)],
+)
+def test_timers_need_not_settle(host, units, settle, waited):
+    params = host.params(units=units)
+    params["health"]["settle"] = settle
+    assert rollout.read_options(params, None).health["settle"] == waited
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"units": []}, "units: none is listed: name at least one"),
+        ({"units": ["demo"]}, "units: 'demo' is no name of a unit: write it with its suffix"),
+        ({"units": ["../demo.timer"]}, "units: '../demo.timer' is no name of a unit"),
+        ({"units": ["--now.timer"]}, "units: '--now.timer' is no name of a unit"),
+        ({"directory_mode": "rwx"}, "directory_mode: 'rwx' is no octal mode"),
+        ({"directory_mode": "0777"}, "directory_mode: 0777 is refused: it is world-writable"),
+    ],
+)
+def test_options_of_units_and_folders_that_make_no_sense(host, instant, monkeypatch, changes, message):
+    tree = host.tree()
+    with pytest.raises(RolloutError, match=re.escape(message)):
+        go(monkeypatch, FakeSystemd(host), host.params(**changes))
+    assert host.tree() == tree
