@@ -113,9 +113,9 @@ def check_users(users):
     return findings
 
 
-def check_folders(folders, catalogue):
+def check_folders(folders, catalogue, runbooks=False):
     findings = []
-    taken = ["-", *catalogue]
+    taken = ["-", *catalogue, *(["runbooks"] if runbooks else [])]
     for path, folder in folders.items():
         if not _FOLDER_PATH.fullmatch(str(path)) or str(path).split("/")[1] in taken:
             message = f"gateway_folders: {path!r} cannot be a path: write /name/, with a name other than {', '.join(taken)}"

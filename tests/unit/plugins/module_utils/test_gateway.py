@@ -77,9 +77,11 @@ def test_the_page_leads_to_paths_and_to_other_services_by_their_address():
     assert [link["title"] for link in gateway_links(CATALOGUE, {}, GROUPS, HOSTVARS, PORTS)] == ["Grafana"]
 
 
-def findings(services=("jaeger",), given=None, users=None, folders=None, listeners=(), http_port=0, ports=None):
+def findings(services=("jaeger",), given=None, users=None, folders=None, listeners=(), http_port=0, ports=None, runbooks=None):
     users = {"admin": "password"} if users is None else users
-    found = gateway_findings(list(services), CATALOGUE, GROUPS, given or {}, users, folders or {}, list(listeners), http_port, ports or {})
+    found = gateway_findings(
+        list(services), CATALOGUE, GROUPS, given or {}, users, folders or {}, list(listeners), http_port, ports or {}, runbooks
+    )
     assert all((finding["level"], finding["check"]) == ("error", "gateway") for finding in found)
     return [finding["message"] for finding in found]
 
@@ -87,7 +89,7 @@ def findings(services=("jaeger",), given=None, users=None, folders=None, listene
 def test_good_variables_have_no_findings():
     given = {"kibana": {"url": "https://192.0.2.9:5601", "tls_name": "kibana.example.org"}}
     assert findings() == []
-    assert findings(["jaeger", "kibana"], given, folders={"/runbooks/": "/var/lib/runbooks"}, http_port="80") == []
+    assert findings(["jaeger", "kibana"], given, folders={"/reports/": "/var/lib/reports"}, http_port="80") == []
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,8 @@ def test_good_variables_have_no_findings():
         ({"users": {"a": ""}}, "the password of a must have 1 to 72 bytes"),
         ({"users": {"a": "ü" * 37}}, "the password of a must have 1 to 72 bytes"),
         ({"folders": {"/jaeger/": "/x"}}, "'/jaeger/' cannot be a path"),
-        ({"folders": {"runbooks": "/x"}}, "'runbooks' cannot be a path: write /name/"),
+        ({"folders": {"reports": "/x"}}, "'reports' cannot be a path: write /name/"),
+        ({"folders": {"/runbooks/": "/x"}, "runbooks": {"A.md": "# A"}}, "other than -, jaeger, grafana, kibana, runbooks"),
         ({"folders": {"/": "/x"}}, "'/' cannot be a path"),
         ({"folders": {"/a/": "/x; autoindex on"}}, "is no plain absolute path"),
         ({"folders": {"/a/": "/x/../etc"}}, "is no plain absolute path"),
