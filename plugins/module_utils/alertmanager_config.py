@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from ansible_collections.pachedu.observability.plugins.module_utils.preflight import error, warning
 from ansible_collections.pachedu.observability.plugins.module_utils.prometheus_config import check_duration, check_regex, shown
+from ansible_collections.pachedu.observability.plugins.module_utils.time_intervals import check_intervals
 
 CHECK = "alertmanager"
 
@@ -22,6 +23,18 @@ MATCHING_FIELDS = ("matchers", "match", "match_re")
 TIME_FIELDS = ("mute_time_intervals", "active_time_intervals")
 DURATION_FIELDS = ("group_wait", "group_interval", "repeat_interval")
 INHIBIT_FIELDS = ("source", "target")
+# What each kind of receiver needs to reach anybody: one of these fields. The last ones name files.
+RECEIVER_NEEDS = {
+    "pagerduty_configs": ("routing_key", "service_key", "routing_key_file", "service_key_file"),
+    "slack_configs": ("api_url", "app_token", "api_url_file", "app_token_file"),
+    "webhook_configs": ("url", "url_file"),
+    "sns_configs": ("topic_arn", "phone_number", "target_arn"),
+    "email_configs": ("to",),
+}
+# Where the section `global` can give the same: there its name begins so.
+GLOBAL_PREFIXES = {"slack_configs": "slack_"}
+# Fields that hold a secret in the open, and the fields that name a file instead.
+OPEN_SECRETS = ("routing_key", "service_key", "api_url", "app_token", "auth_password", "bot_token")
 
 QUOTED = r'"(?:[^"\\]|\\.)*"'
 # A name or value without quotes may not have the characters that mean something to the parser.
@@ -225,11 +238,43 @@ def _check_inhibit_rules(where, rules):
     return findings
 
 
-def alertmanager_config_findings(config, own_receivers=(), variable_prefix="alertmanager_"):
+def _check_receivers(where, receivers, common):
+    """Receivers that reach nobody for want of an address or secret, and secrets that stand in the configuration."""
+    findings = []
+    for index, receiver in enumerate(receivers if isinstance(receivers, list) else []):
+        for kind, needed in RECEIVER_NEEDS.items():
+            configs = receiver.get(kind) if isinstance(receiver, Mapping) else None
+            place = f"{where}[{index}] ({shown(receiver.get('name'))}).{kind}" if isinstance(receiver, Mapping) else where
+            configs, found = _list_of(place, configs, "dictionaries")
+            findings += found
+            for number, config in enumerate(configs):
+                findings += _check_integration(f"{place}[{number}]", kind, config, needed, common)
+    return findings
+
+
+def _check_integration(place, kind, config, needed, common):
+    if not isinstance(config, Mapping):
+        return [error(CHECK, f"{place} is {shown(config)}: write its fields")]
+    findings = []
+    prefix = GLOBAL_PREFIXES.get(kind)
+    if not any(config.get(field) for field in needed) and not (prefix and any(common.get(prefix + field) for field in needed)):
+        findings.append(error(CHECK, f"{place} reaches nobody: it needs {needed[-1]}{f' (or {needed[0]})' if len(needed) > 1 else ''}"))
+    for field in OPEN_SECRETS:
+        # Of Amazon SNS, the address is none.
+        if config.get(field) and kind != "sns_configs":
+            message = f"{place}.{field} stands in alertmanager.yml: put it into alertmanager_secrets and name its file in {field}_file"
+            findings.append(warning(CHECK, message))
+    return findings
+
+
+def alertmanager_config_findings(config, own_receivers=(), variable_prefix="alertmanager_", optional_receivers=()):
     """Findings about route, receivers, time_intervals (or the older mute_time_intervals) and inhibit_rules in Alertmanager's own format.
+
+    A section `global` may be there, too: what it gives need not stand in each receiver.
 
     own_receivers: names of receivers that the role adds with routes of its own.
     variable_prefix: what stands before a key of the configuration in the name of the variable that holds it.
+    optional_receivers: names of receivers that no route needs to reach.
     """
     prefix = variable_prefix
     if not isinstance(config, Mapping):
@@ -244,6 +289,11 @@ def alertmanager_config_findings(config, own_receivers=(), variable_prefix="aler
         for name in sorted(set(names) & set(intervals)):
             findings.append(error(CHECK, f"{prefix}{key} has {name!r}, which {prefix}time_intervals has already: remove one"))
         intervals += names
+        for index, interval in enumerate(config.get(key) if isinstance(config.get(key), list) else []):
+            if isinstance(interval, Mapping) and "time_intervals" in interval:
+                findings += check_intervals(f"{prefix}{key}[{index}].time_intervals", interval["time_intervals"])
+    common = config.get("global")
+    findings += _check_receivers(f"{prefix}receivers", config.get("receivers"), common if isinstance(common, Mapping) else {})
 
     where = f"{prefix}route"
     route = config.get("route")
@@ -253,7 +303,7 @@ def alertmanager_config_findings(config, own_receivers=(), variable_prefix="aler
     tree.walk(route, where)
     findings += _check_root(where, route) + tree.findings
     for name in receivers:
-        if name in tree.reached or name in own_receivers:
+        if name in tree.reached or name in own_receivers or name in optional_receivers:
             continue
         reason = "add a route to it or remove it"
         if name in tree.hidden:

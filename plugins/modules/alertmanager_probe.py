@@ -17,6 +17,8 @@ description:
   - The port listens on the loopback address only, and only while the module waits. The alert is resolved at the end. Should the module be
     killed before, the alert ends by itself a minute after O(timeout).
   - An alert that is not delivered is no error of the module. It is a row with the status V(fail), and RV(delivered) is false.
+  - Tells of each of O(channels) how many messages went by it since Alertmanager's start, and how many failed. With O(test_channels) it
+    sends test messages to people, which say that they are a test, and looks whether each channel took one.
 author:
   - The pachedu.observability contributors (@pachedu)
 options:
@@ -25,18 +27,6 @@ options:
       - Address of Alertmanager, without the path of the API.
     type: str
     required: true
-  ca_path:
-    description:
-      - File with the certificate of the authority that signed Alertmanager's certificate. Default is those that the host trusts.
-    type: path
-  username:
-    description:
-      - Login.
-    type: str
-  password:
-    description:
-      - Password.
-    type: str
   listen_port:
     description:
       - TCP port that waits for Alertmanager's call, the one in the webhook of the receiver C(observability-verify).
@@ -48,7 +38,30 @@ options:
       - Seconds to wait for Alertmanager's call. In a cluster a member waits 15 s for each member before it.
     type: float
     default: 60
+  channels:
+    description:
+      - Integrations that are configured, by Alertmanager's names for them, such as V(email), V(slack), V(pagerduty), V(webhook) and V(sns).
+    type: list
+    elements: str
+    default: []
+    version_added: 0.2.0
+  test_channels:
+    description:
+      - Integrations by which a test message is sent, as an alert with the labels C(alertname="ObservabilityVerifyChannels") and
+        C(severity="P0"), which pages people.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.2.0
+  test_teams:
+    description:
+      - Teams (the label C(team)) that get a test message each, beside those who get alerts of no team.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.2.0
 extends_documentation_fragment:
+  - pachedu.observability.login
   - pachedu.observability.attributes
 attributes:
   check_mode:
@@ -100,6 +113,10 @@ rows:
       check: delivery
       status: ok
       detail: a test alert was delivered after 1.1 s
+    - component: alertmanager
+      check: channel slack
+      status: ok
+      detail: 12 messages since the start of Alertmanager, 0 failed
 """
 
 import contextlib
@@ -124,6 +141,7 @@ class Api:
     """Alertmanager's API, version 2."""
 
     def __init__(self, params):
+        self.metrics = probes.base_url(params["url"]) + "/metrics"
         self.url = probes.base_url(params["url"]) + "/api/v2"
         self.options = {
             "username": params["username"],
@@ -152,6 +170,12 @@ class Api:
 
     def alerts(self, probe):
         return self.listed("/alerts?filter=" + quote(f'probe="{probe}"', safe=""))
+
+    def counts(self):
+        answer = http.request(self.metrics, **self.options)
+        if answer.status != 200:
+            raise http.HttpError(probes.refusal(self.metrics, answer))
+        return probes.notification_counts(answer.text)
 
     def post(self, alert):
         self.ask("/alerts", method="POST", data=[alert])
@@ -232,20 +256,45 @@ def send(api, port, timeout):
     return {"delivered": delivered, "resolved": resolved, "seconds": seconds, "reason": reason}
 
 
+def look_at_channels(api, channels):
+    """Rows of the channels by the messages that went by them so far; raises HttpError if Alertmanager cannot be asked."""
+    return probes.channel_rows(channels, api.counts()) if channels else []
+
+
+def test_channels(api, channels, teams, timeout):
+    """Send test messages to people, and rows of whether each channel took one; raises HttpError if Alertmanager cannot be asked."""
+    probe, before, started = uuid.uuid4().hex, api.counts(), time.time()
+    for team in ["", *teams]:
+        api.post(probes.channel_alert(probe, team, started, started + timeout + AFTERLIFE))
+    limit = time.monotonic() + timeout
+    while len(probes.handed_over(channels, before, api.counts())) < len(channels) and time.monotonic() < limit:
+        time.sleep(PAUSE * 5)
+    rows = probes.tested_channel_rows(channels, before, api.counts(), api.alerts(probe), timeout)
+    for team in ["", *teams]:
+        api.post(probes.channel_alert(probe, team, started, time.time()))
+    return rows
+
+
 def look(api):
     """What check mode can say without sending anything; raises HttpError if Alertmanager cannot be asked."""
     return {"delivered": None, "resolved": None, "seconds": None, "receivers": api.receivers()}
+
+
+def channel_rows(api, params, check_mode):
+    """Rows of all channels: tested where that is asked for, otherwise only looked at."""
+    tested = [] if check_mode else params["test_channels"]
+    rows = test_channels(api, tested, params["test_teams"], params["timeout"]) if tested else []
+    return rows + look_at_channels(api, [channel for channel in params["channels"] if channel not in tested])
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
             "url": {"type": "str", "required": True},
-            "ca_path": {"type": "path"},
-            "username": {"type": "str"},
-            "password": {"type": "str", "no_log": True},
+            **http.LOGIN,
             "listen_port": {"type": "int", "default": 9099},
             "timeout": {"type": "float", "default": 60},
+            **{name: {"type": "list", "elements": "str", "default": []} for name in ("channels", "test_channels", "test_teams")},
         },
         required_together=[("username", "password")],
         supports_check_mode=True,
@@ -258,7 +307,7 @@ def main():
     try:
         if port:
             found.update(look(api) if module.check_mode else send(api, port, module.params["timeout"]))
-        rows = probes.delivery_rows(found, port)
+        rows = probes.delivery_rows(found, port) + channel_rows(api, module.params, module.check_mode)
     except http.HttpError as error:
         rows = [probes.row("alertmanager", "delivery", probes.FAIL, str(error))]
     except OSError as error:

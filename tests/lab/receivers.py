@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pachedu.observability contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Receivers of alerts for tests: a real SMTP server, and an HTTP sink that answers as Slack's incoming webhook does.
+"""Receivers of alerts for tests: a real SMTP server, and an HTTP sink that answers as Slack's incoming webhook and PagerDuty do.
 
 They run on the test host, which has a plain python3 and no pip. So `python -m tests.lab.receivers build OUT` packs this file and
 aiosmtpd with what it needs into one file, which then runs anywhere: `python3 OUT --smtp-port 587 --http-port 5001 --output DIR`.
@@ -32,6 +32,8 @@ from pathlib import Path
 # aiosmtpd and its dependencies: attrs comes as two packages, atpublic as the package public. All are plain Python.
 PACKAGES = ("aiosmtpd", "attr", "attrs", "public")
 LONGEST_BODY = 16 * 1024 * 1024
+# Answered as PagerDuty's Events API v2 does; everything else as Slack's incoming webhook does.
+PAGERDUTY_PATH = "/v2/enqueue"
 
 
 class Record:
@@ -103,15 +105,18 @@ class Sink(BaseHTTPRequestHandler):
         with contextlib.suppress(ValueError):
             entry["json"] = json.loads(body)
         self.server.record.add(**entry)
-        self.answer(200, "ok")
+        if self.path == PAGERDUTY_PATH:
+            self.answer(202, json.dumps({"status": "success", "message": "Event processed", "dedup_key": "given"}), "application/json")
+        else:
+            self.answer(200, "ok")
 
     def do_GET(self) -> None:
         self.answer(200, "the receivers are up")
 
-    def answer(self, status: int, text: str) -> None:
+    def answer(self, status: int, text: str, content_type: str = "text/html") -> None:
         body = text.encode()
         self.send_response(status)
-        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

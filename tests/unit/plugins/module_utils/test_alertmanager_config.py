@@ -124,6 +124,8 @@ def test_a_receiver_that_no_route_reaches_is_an_error():
     (finding,) = config.alertmanager_config_findings(changed(("receivers",), [*GOOD["receivers"], {"name": "sms"}]))
     assert finding["level"] == "error"
     assert finding["message"] == "receiver sms of alertmanager_receivers is reached by no route: add a route to it or remove it"
+    more = changed(("receivers",), [*GOOD["receivers"], {"name": "sms"}])
+    assert config.alertmanager_config_findings(more, optional_receivers=["sms"]) == []
 
 
 def test_a_route_behind_one_that_takes_all_reaches_nobody():
@@ -224,3 +226,39 @@ def test_whatever_is_given_gets_findings_and_no_crash(value):
 @given(st.sampled_from(KEYS), anything)
 def test_whatever_stands_in_one_place_of_a_route(key, value):
     config.alertmanager_config_findings(changed((*ROUTES, 1, key), value))
+
+
+@pytest.mark.parametrize(
+    ("receiver", "level", "message"),
+    [
+        ({"pagerduty_configs": [{"severity": "critical"}]}, "error", "pagerduty_configs[0] reaches nobody: it needs service_key_file"),
+        ({"slack_configs": [{"channel": "#a"}]}, "error", "slack_configs[0] reaches nobody: it needs app_token_file"),
+        ({"webhook_configs": [{"max_alerts": 5}]}, "error", "webhook_configs[0] reaches nobody: it needs url_file"),
+        ({"email_configs": [{"html": ""}]}, "error", "email_configs[0] reaches nobody: it needs to"),
+        ({"sns_configs": [{"sigv4": {}}]}, "error", "sns_configs[0] reaches nobody"),
+        ({"webhook_configs": ["https://x"]}, "error", "webhook_configs[0] is 'https://x': write its fields"),
+        ({"webhook_configs": {"url": "x"}}, "error", "webhook_configs is a dictionary: write a list"),
+        ({"pagerduty_configs": [{"routing_key": "k3y"}]}, "warning", "pagerduty_configs[0].routing_key stands in alertmanager.yml"),
+        ({"slack_configs": [{"api_url": "https://s3cret"}]}, "warning", "name its file in api_url_file"),
+    ],
+)
+def test_receivers_need_what_reaches_somebody(receiver, level, message):
+    found = config.alertmanager_config_findings(changed(("receivers", 0), {"name": "team", **receiver}))
+    assert [one["level"] for one in found] == [level]
+    assert message in found[0]["message"]
+    assert "alertmanager_receivers[0] ('team')" in found[0]["message"]
+    assert "k3y" not in found[0]["message"]
+    assert "s3cret" not in found[0]["message"]
+
+
+def test_what_the_section_global_gives_need_not_stand_in_a_receiver():
+    given = changed(("receivers", 0), {"name": "team", "slack_configs": [{"channel": "#a"}]})
+    assert config.alertmanager_config_findings({**given, "global": {"slack_api_url_file": "/f"}}) == []
+
+
+def test_time_intervals_are_looked_into():
+    bad = {"name": "nights", "time_intervals": [{"location": "Africa/Harrare"}]}
+    found = config.alertmanager_config_findings(changed(("time_intervals", 0), bad))
+    assert [one["message"] for one in found] == [
+        "alertmanager_time_intervals[0].time_intervals[0].location is 'Africa/Harrare', which is no time zone; did you mean Africa/Harare?"
+    ]

@@ -26,6 +26,8 @@ class Alertmanager(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if url.path == "/api/v2/receivers":
             self.answer([{"labels": {"name": name}, "name": name} for name in self.server.receivers])
+        elif url.path == "/metrics":
+            self.answer_text(metrics(self.server.counts))
         elif url.path == "/api/v2/alerts":
             matcher = parse_qs(url.query)["filter"][0]
             alerts = [alert for alert in self.server.alerts.values() if matcher == f'probe="{alert["labels"]["probe"]}"']
@@ -41,7 +43,13 @@ class Alertmanager(BaseHTTPRequestHandler):
             first = alert["labels"]["probe"] not in self.server.alerts
             if first or not self.server.immortal:
                 self.server.alerts[alert["labels"]["probe"]] = known
-            if first and self.server.webhook:
+            if alert["labels"]["alertname"] == "ObservabilityVerifyChannels":
+                self.server.tested.append(alert)
+                for name in self.server.working if first else []:
+                    self.server.counts[name] = (self.server.counts[name][0] + 1, self.server.counts[name][1])
+                for name in self.server.broken if first else []:
+                    self.server.counts[name] = (self.server.counts[name][0] + 1, self.server.counts[name][1] + 1)
+            elif first and self.server.webhook:
                 threading.Thread(target=self.call_back, args=(alert,), daemon=True).start()
         self.answer("")
 
@@ -58,6 +66,12 @@ class Alertmanager(BaseHTTPRequestHandler):
             with urllib.request.urlopen(request, timeout=5) as answer:
                 self.server.called.append((labels["probe"], answer.status))
 
+    def answer_text(self, text):
+        self.send_response(200 if self.headers.get("Authorization") == LOGIN else 401)
+        self.send_header("Content-Length", str(len(text.encode())))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
     def answer(self, value, status=200):
         self.server.seen.append((self.command, urlsplit(self.path).path))
         if self.headers.get("Authorization") != LOGIN:
@@ -71,6 +85,16 @@ class Alertmanager(BaseHTTPRequestHandler):
 
     def log_message(self, format, *args):
         pass
+
+
+def metrics(counts):
+    """As Alertmanager 0.34.2 tells them: every integration, whether configured or not, and failures by their reason."""
+    lines = []
+    for name, (sent, failed) in counts.items():
+        lines.append(f'alertmanager_notifications_total{{integration="{name}"}} {sent}')
+        for reason, number in (("clientError", failed), ("other", 0)):
+            lines.append(f'alertmanager_notifications_failed_total{{integration="{name}",reason="{reason}"}} {number}')
+    return "\n".join(lines) + "\n"
 
 
 def free_port():
@@ -89,6 +113,7 @@ def alertmanager(port):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Alertmanager)
     server.seen, server.called, server.alerts, server.silences = [], [], {}, []
     server.receivers, server.routed = ["team-pachedu", "observability-verify"], ["observability-verify"]
+    server.counts, server.tested, server.working, server.broken = {"email": (3, 0), "slack": (0, 0), "sns": (2, 1)}, [], [], []
     server.webhook, server.delay, server.immortal = f"http://127.0.0.1:{port}/", 0.1, False
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     yield server
@@ -282,3 +307,47 @@ def test_the_listener_survives_nonsense(port):
             assert answer.status == 200
         assert listener.delivered.is_set()
     assert is_free(port)
+
+
+def channel_rows(answer):
+    return {row["check"]: (row["status"], row["detail"]) for row in answer["rows"] if row["check"].startswith("channel ")}
+
+
+def test_channels_are_judged_by_what_went_by_them(run, alertmanager):
+    rows = channel_rows(run(channels=["email", "slack", "sns"]))
+    assert rows["channel email"] == ("ok", "3 messages since the start of Alertmanager, 0 failed")
+    assert rows["channel slack"][0] == "skip"
+    assert "verify_alert_channels: true" in rows["channel slack"][1]
+    assert rows["channel sns"] == (
+        "warn",
+        "2 messages since the start of Alertmanager, 1 failed; verify_alert_channels: true sends a test message",
+    )
+    assert alertmanager.tested == []
+
+
+def test_a_test_message_goes_by_each_channel(run, alertmanager):
+    alertmanager.working = ["email", "slack"]
+    rows = channel_rows(run(channels=["email", "slack", "sns"], test_channels=["email", "slack"], test_teams=["payments"]))
+    assert rows["channel email"] == rows["channel slack"] == ("ok", "a test message was handed over")
+    assert rows["channel sns"][0] == "warn"
+    assert {alert["labels"].get("team") for alert in alertmanager.tested} == {None, "payments"}
+    for alert in alertmanager.tested:
+        assert alert["labels"]["severity"] == "P0"
+        assert "TEST" in alert["annotations"]["summary"]
+    # They are ended at once.
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    assert all(alert["endsAt"] <= now for alert in alertmanager.tested[-2:])
+
+
+def test_a_channel_that_takes_no_test_message_fails(run, alertmanager):
+    alertmanager.working, alertmanager.broken, alertmanager.silences = ["email"], ["sns"], ["s1"]
+    rows = channel_rows(run(channels=["email", "slack", "sns"], test_channels=["email", "slack", "sns"], timeout=1))
+    assert rows["channel email"][0] == "ok"
+    assert rows["channel slack"] == ("fail", "no test message was handed over within 1 s; it is silenced by s1")
+    assert rows["channel sns"] == ("fail", "1 message failed: see journalctl -u alertmanager")
+
+
+def test_check_mode_sends_no_test_message(run, alertmanager):
+    rows = channel_rows(run(check_mode=True, channels=["email"], test_channels=["email"]))
+    assert rows["channel email"][0] == "ok"
+    assert alertmanager.tested == []
