@@ -16,8 +16,17 @@ ELASTIC_COMPONENTS = ("elasticsearch", "logstash", "kibana")
 MINOR = re.compile(r"([0-9]+)\.([0-9]+)\.[0-9]+")
 
 PIPELINE_ID = re.compile(r"[a-z][a-z0-9_-]*")
-CATEGORY = re.compile(r"[a-z][a-z0-9_]*")
-OWN_STEPS = ("10-inputs.conf", "50-category.conf", "90-output.conf")
+OWN_STEPS = (
+    "10-inputs.conf",
+    "20-parse.conf",
+    "30-line.conf",
+    "40-values.conf",
+    "50-category.conf",
+    "60-mask.conf",
+    "70-limits.conf",
+    "80-route.conf",
+    "90-output.conf",
+)
 # A queue needs a page of 64 MiB to write to and one to read from; dead letters are kept in segments of 10 MiB.
 QUEUE_MINIMUM_MB = 128
 DEAD_LETTERS_MINIMUM_MB = 20
@@ -203,7 +212,7 @@ def check_steps(variable, paths, taken=()):
 
 
 def check_pipelines(pipelines):
-    findings, seen = [], {"main"}
+    findings, seen = [], {"main", "dead_letters"}
     for number, pipeline in enumerate(pipelines):
         name = pipeline.get("id")
         place = f"logstash_extra_pipelines[{number}]"
@@ -244,18 +253,10 @@ def check_queues(number, queue_mb, dead_letter_queue_mb):
 
 
 def check_categories(categories, default):
-    findings = []
-    for name in categories:
-        if not isinstance(name, str) or not CATEGORY.fullmatch(name):
-            message = f"logstash_categories: {name!r} becomes part of index names, so it must be of lower-case letters, digits and _"
-            findings.append(error("logstash", message))
-    if len(set(map(str, categories))) < 2:
-        # A list of one is a text to Logstash, of which any part would be in the list.
-        findings.append(error("logstash", "logstash_categories must have at least two categories"))
-    if default not in categories:
-        message = f"logstash_default_category {default!r} must be one of logstash_categories ({', '.join(map(str, categories))})"
-        findings.append(error("logstash", message))
-    return findings
+    if default in categories:
+        return []
+    message = f"logstash_default_category {default!r} must be one of the log contract's categories ({', '.join(categories)})"
+    return [error("logstash", message)]
 
 
 def check_pipeline_text(variable, text):
@@ -263,6 +264,19 @@ def check_pipeline_text(variable, text):
     if ('"' in text and "'" in text) or "${" in text or "\n" in text or "\\" in text:
         return [error("logstash", f"{variable} has what Logstash cannot have between quotes: both kinds of quotes, ${{, or a backslash")]
     return []
+
+
+def check_secrets(secrets):
+    """Texts that stand in the file of variables that systemd reads, and in Logstash's configuration. secrets: {variable: text}."""
+    findings = []
+    for variable, text in secrets.items():
+        if not text:
+            findings.append(error("logstash", f"{variable} must not be empty"))
+        elif not text.isprintable() or set('"\\$`') & set(text):
+            findings.append(
+                error("logstash", f'{variable} must be one line without ", \\, $ and `, which systemd would read in their own way')
+            )
+    return findings
 
 
 def logstash_findings(wanted):
@@ -275,6 +289,7 @@ def logstash_findings(wanted):
         *check_queues(1 + len(wanted["extra_pipelines"]), wanted["queue_mb"], wanted["dead_letter_queue_mb"]),
         *check_categories(wanted["categories"], wanted["default_category"]),
         *check_pipeline_text("observability_elasticsearch_logstash_password", wanted["password"]),
+        *check_secrets(wanted["secrets"]),
     ]
 
 

@@ -12,15 +12,21 @@ from urllib.parse import quote
 from ansible_collections.pachedu.observability.plugins.module_utils.probes import FAIL, OK, SKIP, WARN, rfc3339, row
 
 COMPONENT = "logstash"
+# What none of the documents may have: they are of nobody.
+SECRETS = {"card number": "4111 1111 1111 1111", "e-mail address": "verify@example.org", "password": "verify-not-a-secret"}
+# The stand-in for Logstash of the lab tells by it that it runs no filters.
+UNFILTERED = "_standin_filters_not_run"
 
 
 def line(probe, category, now):
     """The line as a sender writes it. `event.id` is the field by which it is found; the text says whose it is."""
+    words = f"Card {SECRETS['card number']}, mail {SECRETS['e-mail address']}, password={SECRETS['password']}."
     document = {
         "@timestamp": rfc3339(now),
         "category": category,
         "level": "INFO",
-        "message": f"Test line {probe} of the platform's verification; it is deleted at once.",
+        "message": f"Test line {probe} of the platform's verification; it is deleted at once. {words}",
+        "password": SECRETS["password"],
         "event": {"id": probe},
         "service": {"name": "observability-verify"},
     }
@@ -32,19 +38,29 @@ def search(index):
     return f"/{quote(index, safe='*,-_.')}/_search?ignore_unavailable=true&allow_no_indices=true"
 
 
-def query(probe):
-    """Finds the line whether `event.id` is a keyword or, in an index without a template, a text."""
-    return {"size": 10, "_source": ["event.id", "tags"], "query": {"match": {"event.id": probe}}}
+def query(probes):
+    """Finds the lines whether `event.id` is a keyword or, in an index without a template, a text."""
+    return {"size": 100, "query": {"bool": {"should": [{"match": {"event.id": probe}} for probe in probes]}}}
 
 
-def hits(answer, probe):
-    """The documents that are the line: their index, id and tags."""
+def hits(answer, probes):
+    """The documents that are the lines: their category, index, id and tags, and which secrets are in them. probes: {id: category}."""
     found = []
     for hit in (answer.get("hits") or {}).get("hits") or []:
         source = hit.get("_source") or {}
-        if (source.get("event") or {}).get("id") == probe:
+        probe = (source.get("event") or {}).get("id")
+        if probe in probes:
             tags = source.get("tags") or []
-            found.append({"index": hit["_index"], "id": hit["_id"], "tags": tags if isinstance(tags, list) else [tags]})
+            text = json.dumps(source)
+            found.append(
+                {
+                    "category": probes[probe],
+                    "index": hit["_index"],
+                    "id": hit["_id"],
+                    "tags": tags if isinstance(tags, list) else [tags],
+                    "secrets": [name for name, secret in SECRETS.items() if secret in text],
+                }
+            )
     return found
 
 
@@ -52,12 +68,12 @@ def document_path(hit):
     return f"/{quote(hit['index'], safe='')}/_doc/{quote(hit['id'], safe='')}"
 
 
-def not_found(timeout, problem):
-    """Why the line was not found. problem: what Elasticsearch said last, None if it answered."""
+def not_found(timeout, problem, missing):
+    """Why lines were not found. problem: what Elasticsearch said last, None if it answered; missing: their categories."""
     if problem:
-        return f"a log line was sent, but could not be looked for within {timeout:g} s: {problem}"
+        return f"log lines were sent, but could not be looked for within {timeout:g} s: {problem}"
     return (
-        f"a log line was sent, but is not in Elasticsearch after {timeout:g} s: "
+        f"a log line of {', '.join(missing)} was sent, but is not in Elasticsearch after {timeout:g} s: "
         f"see journalctl -u {COMPONENT}, and the dead letter queue for lines that Elasticsearch refused"
     )
 
@@ -68,12 +84,29 @@ def rows(found):
         return [row(COMPONENT, "log", SKIP, "skipped in check mode; Elasticsearch can be searched")]
     if not found["delivered"]:
         return [row(COMPONENT, "log", FAIL, found["reason"])]
-    where = ", ".join(sorted({hit["index"] for hit in found["hits"]}))
-    detail = f"a log line was in Elasticsearch ({where}) after {found['seconds']:.1f} s"
-    tags = sorted({tag for hit in found["hits"] for tag in hit["tags"] if str(tag).startswith("_")})
+    documents = found["hits"]
+    categories = sorted({hit["category"] for hit in documents})
+    detail = f"a log line of {', '.join(categories)} was in Elasticsearch after {found['seconds']:.1f} s"
+    tags = sorted({tag for hit in documents for tag in hit["tags"] if str(tag).startswith("_")} - {UNFILTERED})
     made = [row(COMPONENT, "log", WARN, f"{detail}, but tagged {', '.join(tags)}") if tags else row(COMPONENT, "log", OK, detail)]
-    if len(found["hits"]) > 1:
-        made.append(row(COMPONENT, "log", WARN, f"the log line is there {len(found['hits'])} times: lines are written more than once"))
+    if len(documents) > len(categories):
+        detail = f"there are {len(documents)} documents of {len(categories)} log lines: lines are written more than once"
+        made.append(row(COMPONENT, "log", WARN, detail))
     if found["left"]:
-        made.append(row(COMPONENT, "log", WARN, f"the log line could not be deleted: {found['left']}"))
-    return made
+        made.append(row(COMPONENT, "log", WARN, f"the log lines could not be deleted: {found['left']}"))
+    return made + filter_rows(documents)
+
+
+def filter_rows(documents):
+    """Whether filters put each line into its category's index, and masked what is secret."""
+    if any(UNFILTERED in hit["tags"] for hit in documents):
+        detail = "not proven: the stand-in for Logstash runs no filters, so neither categories nor masking"
+        return [row(COMPONENT, "filters", SKIP, detail)]
+    lost = sorted(f"{hit['category']} (in {hit['index']})" for hit in documents if f"-{hit['category']}-" not in hit["index"])
+    shown = sorted({name for hit in documents for name in hit["secrets"]})
+    made = [row(COMPONENT, "categories", OK, "each line was in an index of its category")]
+    if lost:
+        made = [row(COMPONENT, "categories", FAIL, f"lines were not in an index of their category: {', '.join(lost)}")]
+    if shown:
+        return [*made, row(COMPONENT, "masking", FAIL, f"not masked in Elasticsearch: {', '.join(shown)}")]
+    return [*made, row(COMPONENT, "masking", OK, f"nothing was left of {', '.join(SECRETS)}")]

@@ -28,17 +28,9 @@ options:
       - Address of Kibana, with its base path if it has one.
     type: str
     default: https://localhost:5601
-  ca_path:
-    description:
-      - File with the certificate of the authority that signed Kibana's certificate. Default is those that the host trusts.
-    type: path
   username:
     description:
       - Login. It needs the right to manage saved objects in the space, and to manage spaces where O(space) is missing.
-    type: str
-  password:
-    description:
-      - Password.
     type: str
   api_key:
     description:
@@ -93,6 +85,7 @@ options:
     type: float
     default: 120
 extends_documentation_fragment:
+  - pachedu.observability.login
   - pachedu.observability.attributes
 attributes:
   check_mode:
@@ -170,7 +163,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pachedu.observability.plugins.module_utils import saved_objects
-from ansible_collections.pachedu.observability.plugins.module_utils.http import HttpError
+from ansible_collections.pachedu.observability.plugins.module_utils.http import LOGIN, HttpError
 from ansible_collections.pachedu.observability.plugins.module_utils.kibana_api import Kibana
 from ansible_collections.pachedu.observability.plugins.module_utils.saved_objects import SavedObjectsError
 
@@ -230,9 +223,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "url": {"type": "str", "default": "https://localhost:5601"},
-            "ca_path": {"type": "path"},
-            "username": {"type": "str"},
-            "password": {"type": "str", "no_log": True},
+            **LOGIN,
             "api_key": {"type": "str", "no_log": True},
             "space": {"type": "str", "default": "default"},
             "space_name": {"type": "str"},

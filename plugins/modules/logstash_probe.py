@@ -7,10 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: logstash_probe
-short_description: Prove that a log line gets through Logstash into Elasticsearch
+short_description: Prove that log lines get through Logstash into Elasticsearch
 version_added: 0.2.0
 description:
-  - Sends one line of JSON over TLS to Logstash, waits until it is found in Elasticsearch by its id, and deletes it there.
+  - Sends a line of JSON for each category over TLS to Logstash, waits until all are found in Elasticsearch by their ids, and deletes them.
+  - Each line has a card number, an e-mail address and a password of nobody. Whether they were masked, and whether each line was in an index
+    of its category, are rows of their own.
   - A line that does not arrive is no error of the module. It is a row with the status V(fail), and RV(delivered) is false.
 author:
   - The pachedu.observability contributors (@pachedu)
@@ -38,11 +40,12 @@ options:
     description:
       - File with the key of O(client_cert).
     type: path
-  category:
+  categories:
     description:
-      - Category that the line names.
-    type: str
-    default: application
+      - Categories that the lines name, one line each.
+    type: list
+    elements: str
+    default: [application]
   elasticsearch_urls:
     description:
       - Addresses of nodes of one cluster. The first one that answers is asked.
@@ -61,12 +64,12 @@ options:
     required: true
   index:
     description:
-      - Pattern of the indices in which the line is looked for.
+      - Pattern of the indices in which the lines are looked for.
     type: str
     default: pachedu-logs-*
   timeout:
     description:
-      - Seconds to wait for the line.
+      - Seconds to wait for the lines.
     type: float
     default: 60
 extends_documentation_fragment:
@@ -81,7 +84,7 @@ attributes:
     details:
       - Nothing is left behind that could be shown.
 notes:
-  - It always says that nothing changed, for the line is deleted when it ends. A line that arrives after O(timeout) stays;
+  - It always says that nothing changed, for the lines are deleted when it ends. A line that arrives after O(timeout) stays;
     its text says what it is.
 seealso:
   - module: pachedu.observability.service_info
@@ -89,8 +92,9 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Send a log line and look for it in Elasticsearch
+- name: Send a log line of two categories and look for them in Elasticsearch
   pachedu.observability.logstash_probe:
+    categories: [application, audit]
     ca_path: /etc/logstash/ca.crt
     elasticsearch_urls: [https://localhost:9200]
     elasticsearch_username: admin
@@ -100,19 +104,20 @@ EXAMPLES = r"""
 
 RETURN = r"""
 delivered:
-  description: Whether the line was found. Null if none was sent.
+  description: Whether all lines were found. Null if none was sent.
   returned: always
   type: bool
 seconds:
-  description: From sending the line to finding it. Null if it was not found.
+  description: From sending the lines to finding all of them. Null if one was not found.
   returned: always
   type: float
   sample: 1.3
-index:
-  description: Index that the line was in. Null if it was not found.
+indices:
+  description: Indices that the lines were in.
   returned: always
-  type: str
-  sample: pachedu-logs-application-2026.11.25
+  type: list
+  elements: str
+  sample: [pachedu-logs-application-2026.11.25, pachedu-logs-audit-2026.11]
 rows:
   description: What was tried and how it ended.
   returned: always
@@ -122,7 +127,11 @@ rows:
     - component: logstash
       check: log
       status: ok
-      detail: a log line was in Elasticsearch (pachedu-logs-application-2026.11.25) after 1.3 s
+      detail: a log line of application, audit was in Elasticsearch after 1.3 s
+    - component: logstash
+      check: masking
+      status: ok
+      detail: nothing was left of card number, e-mail address, password
 """
 
 import contextlib
@@ -163,21 +172,21 @@ def send(params, data):
         raise ProbeError(f"no log line could be sent to {place}: {error.strerror or error}") from error
 
 
-def find(cluster, index, probe):
-    """The documents that are the line; raises HttpError."""
-    dummy, answer = cluster.ask_json(log_probe.search(index), "POST", log_probe.query(probe))
-    return log_probe.hits(answer, probe)
+def find(cluster, index, probes):
+    """The documents that are the lines; raises HttpError."""
+    dummy, answer = cluster.ask_json(log_probe.search(index), "POST", log_probe.query(probes))
+    return log_probe.hits(answer, probes)
 
 
-def await_line(cluster, index, probe, timeout):
-    """The documents that are the line, none after the timeout, and what Elasticsearch said last if that was no answer."""
+def await_lines(cluster, index, probes, timeout):
+    """The documents that are the lines, fewer after the timeout, and what Elasticsearch said last if that was no answer."""
     limit = time.monotonic() + timeout
     while True:
         try:
-            found, problem = find(cluster, index, probe), None
+            found, problem = find(cluster, index, probes), None
         except http.HttpError as error:
             found, problem = [], str(error)
-        if found or time.monotonic() >= limit:
+        if {hit["category"] for hit in found} == set(probes.values()) or time.monotonic() >= limit:
             return found, problem
         time.sleep(PAUSE)
 
@@ -193,15 +202,18 @@ def delete(cluster, hits):
 
 
 def deliver(params, cluster):
-    """Send a line, find and delete it; raises ProbeError if it cannot be sent."""
-    probe = uuid.uuid4().hex
+    """Send the lines, find and delete them; raises ProbeError if they cannot be sent."""
+    probes = {uuid.uuid4().hex: category for category in params["categories"]}
     started = time.monotonic()
-    send(params, log_probe.line(probe, params["category"], time.time()))
-    hits, problem = await_line(cluster, params["index"], probe, params["timeout"])
+    send(params, b"".join(log_probe.line(probe, category, time.time()) for probe, category in probes.items()))
+    hits, problem = await_lines(cluster, params["index"], probes, params["timeout"])
     seconds = round(time.monotonic() - started, 2)
-    if not hits:
-        return {"delivered": False, "reason": log_probe.not_found(params["timeout"], problem)}
-    return {"delivered": True, "seconds": seconds, "index": hits[0]["index"], "hits": hits, "left": delete(cluster, hits)}
+    left = delete(cluster, hits)
+    indices = sorted({hit["index"] for hit in hits})
+    missing = sorted(set(probes.values()) - {hit["category"] for hit in hits})
+    if missing:
+        return {"delivered": False, "indices": indices, "reason": log_probe.not_found(params["timeout"], problem, missing)}
+    return {"delivered": True, "seconds": seconds, "indices": indices, "hits": hits, "left": left}
 
 
 def main():
@@ -212,7 +224,7 @@ def main():
             "ca_path": {"type": "path", "required": True},
             "client_cert": {"type": "path"},
             "client_key": {"type": "path", "no_log": False},
-            "category": {"type": "str", "default": "application"},
+            "categories": {"type": "list", "elements": "str", "default": ["application"]},
             "elasticsearch_urls": {"type": "list", "elements": "str", "required": True},
             "elasticsearch_username": {"type": "str", "required": True},
             "elasticsearch_password": {"type": "str", "required": True, "no_log": True},
@@ -225,17 +237,17 @@ def main():
     params = module.params
     login = {"username": params["elasticsearch_username"], "password": params["elasticsearch_password"]}
     cluster = elasticsearch_api.Elasticsearch(params["elasticsearch_urls"], params["ca_path"], **login)
-    found = {"delivered": None, "seconds": None, "index": None}
+    found = {"delivered": None, "seconds": None, "indices": []}
     try:
         if module.check_mode:
-            find(cluster, params["index"], "none")
+            find(cluster, params["index"], {"none": "none"})
         else:
             found.update(deliver(params, cluster))
         rows = log_probe.rows(found)
     except (ProbeError, http.HttpError) as error:
         found["delivered"] = None if module.check_mode else False
         rows = [probes.row(log_probe.COMPONENT, "log", probes.FAIL, str(error))]
-    module.exit_json(changed=False, rows=rows, **{key: found[key] for key in ("delivered", "seconds", "index")})
+    module.exit_json(changed=False, rows=rows, **{key: found[key] for key in ("delivered", "seconds", "indices")})
 
 
 if __name__ == "__main__":

@@ -118,7 +118,8 @@ def of_alerts(rule_files: Iterable[Path]) -> list[Series]:
                     severities.append(rule.get("labels", {}).get("severity", ""))
                     teams.append(rule.get("labels", {}).get("team", ""))
     labels = {"alertname": Values(tuple(names)), "severity": Values(tuple(severities)), "team": Values(tuple(teams))}
-    labels.update({"component": ANY, "job": ANY, "instance": ANY, **OF_USERS})
+    labels.update({"component": ANY, "subject": ANY, "kind": Values(("event",)), "job": ANY, "instance": ANY, **OF_USERS})
+    labels.update({"escalated_alert": Values(tuple(names)), "escalated_from": Values(("P1", "P2", "P3"))})
     return [
         Series("ALERTS", "gauge", {**labels, "alertstate": Values(("pending", "firing"))}, "rule"),
         Series("ALERTS_FOR_STATE", "gauge", labels, "rule"),

@@ -38,7 +38,8 @@ with dots here); `always` or the categories that may have it:
     pachedu.setting              audit        the area of a configuration change
     pachedu.version              audit        the version deployed or rolled back to
 
-Nothing of it is secret or personal: users, recipients and addresses are made up.
+All of them are fields of the log contract, files/logs.yml. Nothing of it is secret or personal: users, recipients and addresses are
+made up.
 
 Lines go to Logstash's TCP input (TLS, JSON lines), as those of a real application do. For a lab without a Logstash they can go
 straight into the same indices of Elasticsearch instead; that is for the demo only, since an application has no business there.
@@ -57,6 +58,8 @@ import threading
 import urllib.request
 
 CATEGORIES = ("application", "access", "security", "performance", "audit")
+# Categories whose indices hold a month; those of the others hold a day.
+MONTHLY = ("security", "audit")
 
 # event.action → the category of its lines
 ACTIONS = {
@@ -118,6 +121,12 @@ def line(action: str, message: str, now: float, level: str = "info", **fields: o
             **{name.replace("__", "."): value for name, value in fields.items() if value is not None},
         }
     )
+
+
+def index_of(prefix: str, line: dict) -> str:
+    """The index that Logstash would write the line to."""
+    period = line["@timestamp"][: 7 if line["category"] in MONTHLY else 10]
+    return f"{prefix}-{line['category']}-{period.replace('-', '.')}"
 
 
 def tls(ca: str | None) -> ssl.SSLContext:
@@ -218,8 +227,7 @@ class Elasticsearch(Shipper):
     def send(self, batch: list) -> None:
         lines = []
         for one in batch:
-            index = f"{self._prefix}-{one['category']}-{one['@timestamp'][:10].replace('-', '.')}"
-            lines += [json.dumps({"create": {"_index": index}}), json.dumps(one, separators=(",", ":"))]
+            lines += [json.dumps({"create": {"_index": index_of(self._prefix, one)}}), json.dumps(one, separators=(",", ":"))]
         request = urllib.request.Request(
             self._url,
             "\n".join([*lines, ""]).encode(),

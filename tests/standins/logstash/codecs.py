@@ -25,8 +25,6 @@ def name_for_stream(codec: Instance) -> str:
 def check(codec: Instance, names: tuple[str, ...]) -> None:
     if codec.name not in names:
         raise CannotRun(f"the codec {codec.name}")
-    if codec.options.get("target"):
-        raise CannotRun(f"the codec {codec.name} with a target")
     if codec.options.get("charset", "UTF-8").upper() != "UTF-8":
         raise CannotRun(f"the codec {codec.name} with the charset {codec.options['charset']}")
 
@@ -41,6 +39,7 @@ class Decoder:
         own = codec.name == name  # json_lines that replaces json has its defaults
         self.delimiter = (codec.options.get("delimiter", "\n") if own else "\n").encode()
         self.limit = codec.options.get("decode_size_limit_bytes") if own and name == "json_lines" else None
+        self.target = codec.options.get("target") if own else None
         self.streaming = name in ("json_lines", "line")
 
     def decode(self, data: bytes) -> Iterator[Event]:
@@ -67,7 +66,7 @@ class Decoder:
             yield event
             return
         try:
-            events = events_of_json(text)
+            events = events_of_json(text, self.target)
         except (ValueError, RecursionError) as error:
             level = "error" if self.name == "json" else "warn"
             self.log(level, "JSON parse error, original data now in message field", message=str(error), data=text[:200])

@@ -215,17 +215,41 @@ def _no_constant(name: str) -> None:
 _decoder = json.JSONDecoder(parse_constant=_no_constant)
 
 
-def events_of_json(text: str) -> list[Event]:
-    """An object is one event, an array one for each of its objects, blank text none. ValueError for anything else."""
+def objects_of_json(text: str) -> list[dict]:
+    """An object is one, an array has one for each of its objects, blank text none. ValueError for anything else."""
     stripped = text.strip(" \t\r\n")
     if not stripped:
         return []
     value, _end = _decoder.raw_decode(stripped)  # what follows the first value is ignored
     if isinstance(value, dict):
-        return [Event(value)]
+        return [value]
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        return [Event(item) for item in value]
+        return value
     raise ValueError("incompatible json object type, only hash map or arrays are supported")
+
+
+def events_of_json(text: str, target: str | None = None) -> list[Event]:
+    """An event for each object, which is in its field `target` where one is named."""
+    if not target:
+        return [Event(value) for value in objects_of_json(text)]
+    events = []
+    for value in objects_of_json(text):
+        events.append(Event({}))
+        events[-1].set(target, value)
+    return events
+
+
+def unfiltered(event: Event) -> Event:
+    """What stands in for filters: nothing is changed but that an object which a codec put into [@metadata][line] is the event."""
+    line = event.metadata.get("line")
+    if isinstance(line, dict):
+        metadata, tags = {name: value for name, value in event.metadata.items() if name != "line"}, event.data.get("tags")
+        event = Event({"@timestamp": event.data["@timestamp"], **line})
+        event.metadata = metadata
+        for tag in tags or []:
+            event.tag(tag)
+    event.tag(FILTERS_NOT_RUN)
+    return event
 
 
 # --- conditions ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 from . import inputs, outputs
 from .config import Program
 from .errors import CannotRun, LogstashError
-from .events import FILTERS_NOT_RUN, Event, Undecidable, check_condition, holds
+from .events import FILTERS_NOT_RUN, Event, Undecidable, check_condition, holds, unfiltered
 from .plugins import Instance
 from .queues import Closed, DeadLetters, MemoryQueue, PersistedQueue
 from .settings import SECONDS
@@ -184,8 +184,7 @@ class Pipeline:
 
     def _deliver(self, events: list[Event]) -> None:
         if self.program.filters:
-            for event in events:
-                event.tag(FILTERS_NOT_RUN)
+            events = [unfiltered(event) for event in events]
         to: dict[str, list[Event]] = {}
         for event in events:
             chosen: list[Instance] = []

@@ -4,13 +4,14 @@
 """What the role elasticsearch makes of its variables for indices of logs, on one node and in a cluster."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.lab.playbook import ansible_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "elasticsearch"
@@ -29,13 +30,14 @@ def tell(folder, nodes, **variables):
     children = {"elasticsearch": {"hosts": dict.fromkeys(nodes)}}
     localhost = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     (folder / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": {"localhost": localhost}, "children": children}}))
-    given = {"observability_log_index_prefix": "pachedu-logs", **variables}
+    given = {"observability_log_index_prefix": "pachedu-logs", "role_path": str(ROLE), **variables}
     copied = {"content": "{{ told | to_json }}", "dest": str(folder / "told.json"), "mode": "0644"}
     files = [str(ROLE / name / "main.yml") for name in ("defaults", "vars")]
+    files.append(str(ROLE.parent / "observability" / "vars" / "main.yml"))
     task = {"ansible.builtin.copy": copied, "vars": {**given, "told": TOLD}}
     (folder / "play.yml").write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "vars_files": files, "tasks": [task]}]))
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(folder / "inventory.yml"), str(folder / "play.yml")]
-    environment = {**os.environ, "ANSIBLE_HOME": str(folder / "home")}
+    environment = {**ansible_environment(), "ANSIBLE_HOME": str(folder / "home")}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=folder, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads((folder / "told.json").read_text())
@@ -52,5 +54,6 @@ def test_copies_are_as_many_as_there_are_nodes_for(tmp_path, nodes, replicas):
 def test_what_the_inventory_says_wins(tmp_path):
     told = tell(tmp_path, ["localhost"], **OWN)
     assert told["index_patterns"] == ["shop-*"]
-    assert (told["settings"]["index.codec"], told["settings"]["index.mapping.total_fields.limit"]) == ("default", 500)
-    assert set(told["mappings"]["properties"]) == {"@timestamp", "message", "amount"}
+    assert (told["settings"]["index.codec"], told["settings"]["index.mapping.total_fields.limit"]) == ("default", 250)
+    assert {"@timestamp", "message", "pachedu", "extra", "amount"} <= set(told["mappings"]["properties"])
+    assert told["mappings"]["dynamic"] is False

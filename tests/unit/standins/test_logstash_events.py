@@ -178,3 +178,22 @@ def test_lines_and_plain_text():
 def test_a_line_that_is_too_long_ends_the_connection():
     with pytest.raises(Exception, match="input buffer full"):
         decode("json_lines", b"x" * 20, decode_size_limit_bytes=10)
+
+
+def test_a_codec_puts_what_it_parses_below_its_target():
+    plugin = Instance("codec", "json_lines", {"target": "[line]", "charset": "UTF-8", "delimiter": "\n"}, set(), 1)
+    decoder = codecs.Decoder("json_lines", plugin, "v8", lambda *_told, **_more: None)
+    one, two, three = decoder.decode(b'{"@timestamp": "yesterday", "tags": 5}\n[{"a": 1}]\nnot json\n')
+    assert one.data["line"] == {"@timestamp": "yesterday", "tags": 5}
+    assert "tags" not in one.data
+    assert two.data["line"] == {"a": 1}
+    assert (three.data["message"], three.data["tags"]) == ("not json", ["_jsonparsefailure"])
+
+
+def test_an_unfiltered_event_is_the_line_with_a_tag():
+    event = Event({"tags": ["codec"]})
+    event.metadata = {"index": "x", "line": {"message": "m", "@timestamp": "2026-01-31T12:00:00Z", "tags": ["own"]}}
+    made = events.unfiltered(event)
+    assert (made.data["message"], str(made.data["@timestamp"])) == ("m", "2026-01-31T12:00:00.000Z")
+    assert (made.data["tags"], made.metadata) == (["own", "codec", "_standin_filters_not_run"], {"index": "x"})
+    assert events.unfiltered(Event({"message": "m", "line": 5})).data["line"] == 5

@@ -231,7 +231,7 @@ def test_beats_with_a_client_certificate(logstash, pki):
         raw = json.dumps({"message": "hello", "@metadata": {"beat": "filebeat"}}).encode()
         peer.sendall(b"2W" + struct.pack(">I", 1) + b"2J" + struct.pack(">II", 1, len(raw)) + raw)
         assert peer.recv(6) == b"2A\0\0\0\1"
-    logstash.wait_for(out.exists)
+    logstash.wait_for(lambda: out.exists() and out.read_text().endswith("\n"))
     event = json.loads(out.read_text().splitlines()[0])
     assert (event["message"], event["tags"]) == ("hello", ["beats_input_codec_plain_applied"])
 
@@ -251,7 +251,7 @@ def test_http_with_a_login(logstash):
     request.add_header("Authorization", "Basic dTpw")
     with urllib.request.urlopen(request, timeout=10) as response:
         assert response.read() == b"ok"
-    logstash.wait_for(out.exists)
+    logstash.wait_for(lambda: out.exists() and out.read_text().endswith("\n"))
     assert json.loads(out.read_text())["a"] == 5
 
 

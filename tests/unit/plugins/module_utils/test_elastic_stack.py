@@ -19,6 +19,7 @@ LOGSTASH = {
     "default_category": "application",
     "elasticsearch_urls": ["https://localhost:9200"],
     "password": "plain",
+    "secrets": {"logstash_http_username": "logs", "logstash_http_password": "plain", "logstash_hash_key": "plain"},
 }
 PIPELINE = {"id": "other", "files": ["/x/a.conf"]}
 KIBANA = {
@@ -96,11 +97,12 @@ def test_good_variables_have_no_findings():
         ),
         ({"queue_mb": 100}, "logstash_queue_mb: 100 MiB for 1 pipeline is 100 MiB each, but each needs 128 MiB: raise it to 128"),
         ({"dead_letter_queue_mb": 10}, "logstash_dead_letter_queue_mb: 10 MiB"),
-        ({"categories": ["application", "Au-dit"]}, "logstash_categories: 'Au-dit' becomes part of index names"),
-        ({"categories": ["application"]}, "at least two"),
         ({"default_category": "other"}, "logstash_default_category 'other' must be one of"),
         ({"password": "a\"b'c"}, "observability_elasticsearch_logstash_password has what Logstash cannot have"),
         ({"password": "a${HOME}"}, "cannot have between quotes"),
+        ({"secrets": {"logstash_hash_key": ""}}, "logstash_hash_key must not be empty"),
+        ({"secrets": {"logstash_http_password": 'a"b'}}, "logstash_http_password must be one line without"),
+        ({"secrets": {"logstash_http_password": "a\nb"}}, "logstash_http_password must be one line without"),
     ],
 )
 def test_wrong_variables_of_logstash(changed, expected):
