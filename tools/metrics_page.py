@@ -11,6 +11,8 @@ from pathlib import Path
 
 import yaml
 
+from tools import generated
+
 ROOT = Path(__file__).resolve().parents[1]
 CONTRACT = ROOT / "files" / "metrics.yml"
 PAGE = ROOT / "docs" / "metrics.md"
@@ -141,16 +143,7 @@ def page(contract: dict) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    text = page(yaml.safe_load(CONTRACT.read_text()))
-    current = PAGE.read_text() if PAGE.exists() else ""
-    if text == current:
-        return 0
-    if "--check" in arguments:
-        sys.stderr.write(f"{PAGE.relative_to(ROOT)} is out of date: run make docs\n")
-        return 1
-    PAGE.write_text(text)
-    sys.stdout.write(f"{PAGE.relative_to(ROOT)}: written\n")
-    return 0
+    return generated.keep(PAGE, page(yaml.safe_load(CONTRACT.read_text())), arguments)
 
 
 if __name__ == "__main__":

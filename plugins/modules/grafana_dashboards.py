@@ -29,6 +29,7 @@ notes:
   - Two runs at once do not disturb each other if they have the same files. With different ones, the slower one fails for
     the dashboards that the other has changed meanwhile.
 extends_documentation_fragment:
+  - pachedu.observability.login
   - pachedu.observability.attributes
 attributes:
   check_mode:
@@ -49,17 +50,9 @@ options:
     description:
       - What was read of O(path) on the controller. Ansible fills it in by itself; it is not for playbooks.
     type: str
-  ca_path:
-    description:
-      - File with the certificate of the authority that signed Grafana's certificate. Default is those that the host trusts.
-    type: path
   username:
     description:
       - Login of somebody who may edit folders and dashboards.
-    type: str
-  password:
-    description:
-      - Password of that login.
     type: str
   token:
     description:
@@ -202,7 +195,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pachedu.observability.plugins.module_utils import grafana_dashboards as boards
 from ansible_collections.pachedu.observability.plugins.module_utils.dashboard_files import FilesError, read_tree, unpack
 from ansible_collections.pachedu.observability.plugins.module_utils.grafana_dashboards import DashboardsError, Step
-from ansible_collections.pachedu.observability.plugins.module_utils.http import Connection, HttpError, HttpTransientError
+from ansible_collections.pachedu.observability.plugins.module_utils.http import LOGIN, Connection, HttpError, HttpTransientError
 from ansible_collections.pachedu.observability.plugins.module_utils.probes import base_url, plural, refusal
 
 THREADS = 4
@@ -543,9 +536,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "url": {"type": "str", "required": True},
-            "ca_path": {"type": "path"},
-            "username": {"type": "str"},
-            "password": {"type": "str", "no_log": True},
+            **LOGIN,
             "token": {"type": "str", "no_log": True},
             "org_id": {"type": "int"},
             "path": {"type": "list", "elements": "path", "required": True},

@@ -9,9 +9,7 @@ import pytest
 import yaml
 
 from tests.dashboards import catalogue, engine, model, promql
-from tests.lab.common import ROOT
-
-RULES = sorted((ROOT / "files" / "rules").glob("*.yml"))
+from tests.rules import cases
 
 
 @pytest.fixture(scope="session")
@@ -31,16 +29,22 @@ def contract():
 
 
 @pytest.fixture(scope="session")
-def rule_groups():
-    return [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
+def rule_files(tmp_path_factory):
+    """As a host gets them."""
+    return sorted(cases.rendered(tmp_path_factory.mktemp("rules")).values())
 
 
 @pytest.fixture(scope="session")
-def known_of(parser, rule_groups):
+def rule_groups(rule_files):
+    return [group for path in rule_files for group in yaml.safe_load(path.read_text())["groups"]]
+
+
+@pytest.fixture(scope="session")
+def known_of(parser, rule_groups, rule_files):
     """Everything that may be asked for, given a contract."""
 
     def make(contract):
-        made = catalogue.make(contract, catalogue.read()[1], RULES)
+        made = catalogue.make(contract, catalogue.read()[1], rule_files)
         problems = promql.record(made, parser, rule_groups)
         return made, problems
 

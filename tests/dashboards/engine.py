@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import json
 import subprocess
-import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,27 +40,13 @@ class Engine:
         return self._known[query]
 
 
-def unpack(folder: Path) -> Path:
-    """The program prometheus of the mirror's newest release."""
-    artifacts.ensure(["prometheus"])
-    component = artifacts.find("prometheus")
-    packed = component.archives[0]
-    program = folder / "prometheus"
-    with tarfile.open(component.folder / packed.name) as archive:
-        inside = archive.extractfile(f"{packed.stem}/prometheus")
-        assert inside is not None
-        program.write_bytes(inside.read())
-    program.chmod(0o755)
-    return program
-
-
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Engine]:
     """An engine with nothing to scrape, on a free port of the loopback."""
-    program = unpack(folder)
+    artifacts.unpack("prometheus", ["prometheus"], folder)
     (folder / "prometheus.yml").write_text("{}\n")
     port = [port for port in range(39090, 39190) if host.is_free(port)][0]
-    command = [str(program), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
+    command = [str(folder / "prometheus"), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
     try:

@@ -105,7 +105,16 @@ def selector_problems(catalogue: Catalogue, selector: Mapping) -> list[str]:
         found = catalogue.get(name, [])
     if not found:
         return [f"nothing exposes {name}"]
-    return min((_against(series, wanted) for series in found), key=len)
+    return min((_against(series, wanted) for series in [*found, _together(found)]), key=len)
+
+
+def _together(found: Iterable[Series]) -> Series:
+    """One metric as all its sources expose it: a selector may choose several of them."""
+    labels: dict = {}
+    for series in found:
+        for label, values in series.labels.items():
+            labels[label] = labels[label] | values if label in labels else values
+    return Series(series.name, series.type, labels, series.source)
 
 
 def _against(series: Series, wanted: Iterable[Mapping]) -> list[str]:
@@ -154,7 +163,9 @@ class Reader:
         self.problems += selector_problems(self.catalogue, node)
         name, wanted = matchers(node)
         found: Labels = {}
-        for series in self.catalogue.get(name, []):
+        known = self.catalogue.get(name, [])
+        fits = [series for series in known if not _against(series, wanted)]
+        for series in fits or ([_together(known)] if known else []):
             if not _against(series, wanted):
                 for label, values in series.labels.items():
                     found[label] = found[label] | values if label in found else values

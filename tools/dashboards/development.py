@@ -575,7 +575,7 @@ def database_performance() -> Dashboard:
                         percentiles(QUERY_BUCKETS, *chosen),
                         units.Seconds,
                         limit=P95,
-                        points=300,
+                        points=220,
                         links=[traces()],
                     ),
                     heatmap(

@@ -130,10 +130,13 @@ def test_snapshot_keeps_what_the_exporter_decides():
         {"__name__": "up", "job": "pachedu-api", "instance": "h", "environment": "demo"},
         {"__name__": "pachedu_x_total", "job": "pachedu-api", "instance": "h"},
         {"__name__": "took_bucket", "job": "node", "instance": "h", "le": "+Inf"},
+        {"__name__": "ALERTS", "job": "node", "alertname": "Watchdog"},
+        {"__name__": "instance:cpu:ratio", "job": "node", "instance": "h"},
     ]
     found = exporters.snapshot(series, {"cpu_total": [{"type": "counter"}], "took": [{"type": "histogram"}]})
     assert found["targets"] == {"node": ["instance", "job"], "pachedu-api": ["environment", "instance", "job"]}
     assert set(found["metrics"]["pachedu-api"]) == {"up"}
     node = found["metrics"]["node"]
+    assert set(node) == {"up", "cpu_total", "took_bucket"}  # nothing that rules have made
     assert node["cpu_total"] == {"type": "counter", "labels": {"cpu": None, "instance": None, "mode": ["idle", "user"]}}
     assert node["took_bucket"] == {"type": "histogram", "labels": {"instance": None, "le": ["+Inf"]}}

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from tools import metrics_page
+from tools import generated, metrics_page
 
 CONTRACT = yaml.safe_load(metrics_page.CONTRACT.read_text())
 TEXT = metrics_page.page(CONTRACT)
@@ -34,7 +34,7 @@ def test_the_page_is_current():
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(metrics_page, "ROOT", tmp_path)
+    monkeypatch.setattr(generated, "ROOT", tmp_path)
     monkeypatch.setattr(metrics_page, "PAGE", tmp_path / "metrics.md")
     return tmp_path / "metrics.md"
 
