@@ -29,6 +29,8 @@ from tests.lab import artifacts, engine, host, images
 from tests.lab.common import MIRROR, ROOT, output
 from tests.lab.playbook import ansible_environment, play
 
+from .run import PLATFORM, fresh_host, inventory
+
 NAME = "observability-bench-grafana"
 FILES = ROOT / "files" / "dashboards" / "grafana"
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
@@ -78,11 +80,8 @@ def peer(grafana):
 
 
 def deploy(folder):
-    variables = {"ansible_connection": "community.docker.docker", "ansible_host": NAME}
-    variables.update(observability_artifact_source=str(MIRROR), grafana_version="10.0.0-preview", grafana_dashboards_path=[])
-    inventory = Path(folder) / "hosts.yml"
-    inventory.write_text(yaml.safe_dump({"observability": {"hosts": {NAME: variables}, "children": {"grafana": {"hosts": {NAME: None}}}}}))
-    play(str(ROOT / "site.yml"), str(inventory))
+    variables = {"observability_artifact_source": str(MIRROR), "grafana_version": PLATFORM["grafana"], "grafana_dashboards_path": []}
+    play(str(ROOT / "site.yml"), str(inventory(folder, ["grafana"], variables, NAME)))
     return Grafana(folder)
 
 
@@ -124,17 +123,12 @@ def main():
     images.ensure(["debian13"])
     artifacts.ensure(["grafana"])
     results = {OURS: [], PEER: []}
-    with tempfile.TemporaryDirectory() as folder:
-        host.stop(NAME)
-        host.start(NAME)
-        try:
-            grafana = deploy(folder)
-            for number in range(ROUNDS):  # in turn, so that a change in the machine's speed meets both
-                for name, subject in ((OURS, ours), (PEER, peer)):
-                    print(f"round {number + 1} of {ROUNDS}: {name}", flush=True)
-                    results[name].append(one_round(folder, grafana, name, subject))
-        finally:
-            host.stop(NAME)
+    with tempfile.TemporaryDirectory() as folder, fresh_host(NAME):
+        grafana = deploy(folder)
+        for number in range(ROUNDS):  # in turn, so that a change in the machine's speed meets both
+            for name, subject in ((OURS, ours), (PEER, peer)):
+                print(f"round {number + 1} of {ROUNDS}: {name}", flush=True)
+                results[name].append(one_round(folder, grafana, name, subject))
     print(f"\n{len(list(FILES.glob('*/*.json')))} dashboards, median (range) of {ROUNDS} rounds\n")
     print("| module | what | step: seconds | run: seconds | changed |")
     print("| --- | --- | --- | --- | --- |")

@@ -23,6 +23,7 @@ from tests.lab import artifacts, engine, host, images
 from tests.lab.playbook import ansible_environment, play
 from tests.lab.testhost import PLATFORM, STAND_INS, elastic, memory_limit, put_under_load, resident_mb, restarts
 
+from .run import LAB
 from .run import PLATFORM as VERSIONS
 
 NAME, OTHER = "observability-load", "observability-load-client"
@@ -31,11 +32,12 @@ PAUSE = 10.0
 
 
 def inventory(folder):
-    connection = {"ansible_connection": "community.docker.docker", "ansible_host": "{{ inventory_hostname }}"}
+    connection = {"ansible_connection": "community.docker.docker"}
     groups = {name: {"hosts": {NAME: None}} for name in VERSIONS}
     groups["node_exporter"]["hosts"][OTHER] = None
-    variables = {f"{name}_version": version for name, version in VERSIONS.items() if version}
+    variables = {**LAB, **{f"{name}_version": version for name, version in VERSIONS.items() if version}}
     variables["observability_artifact_source"] = os.environ["OBSERVABILITY_LAB_MIRROR"]
+    variables["pki_subject_alt_names"] = ["jaeger"]  # the name under which the applications know the host
     path = Path(folder) / "hosts.yml"
     path.write_text(yaml.safe_dump({"observability": {"children": groups, "vars": {**connection, **variables}}}))
     return path
@@ -95,7 +97,7 @@ def main():
             sizes, sent = measured(platform, other)
             time.sleep(5)
             elastic(platform, "pachedu-logs-load/_refresh", "-X", "POST")
-            counted = elastic(platform, "pachedu-logs-load/_count")[1]["count"]
+            counted = elastic(platform, "pachedu-logs-load/_count")[1].get("count", 0)
             calm = restarts(platform) == before
             limits = {name: memory_limit(platform, name) // 1024**2 for name in PLATFORM}
         finally:
@@ -104,6 +106,7 @@ def main():
     refused = sent["logs"]["failed"] + sent["spans"]["failed"]
     lines, spans = sent["logs"]["sent"], sent["spans"]["sent"]
     print(f"\n{SECONDS} s: {lines} log lines sent, {counted} found; {spans} spans sent; {refused} requests refused")
+    print("".join(f"{kind}: {what['problem']}\n" for kind, what in sent.items() if what["problem"]), end="")
     print(f"killed or restarted: {'nothing' if calm else 'SOMETHING, see above'}\n")
     print("\n".join(table(sizes, limits)))
     return 0 if calm and counted == lines else 1

@@ -16,10 +16,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
+import threading
 import time
 import urllib.request
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -28,9 +29,12 @@ from tests.lab import artifacts, engine, host, images
 from tests.lab.common import CACHE, LOGS, ROOT, LabError, elapsed, locked, say, tail
 from tests.lab.playbook import ansible_environment
 
-SCENARIO_ORDER = ("default", "ssh", "safety")  # any other follows, by name
-# Run only where SCENARIOS names it: a few panels are still to be proven (docs/dashboards/proof.md says which).
-BY_NAME_ONLY = ("dashboards",)
+# Roughly how long a scenario takes alone on two cores: the longest begin first.
+MINUTES = {"backup": 16, "alerts": 14, "platform": 14, "logs": 12, "safety": 12, "rehearsal": 9, "dashboards": 8, "default": 6, "ssh": 6}
+UNKNOWN_MINUTES = 6
+LANES = 3  # scenarios at a time: more than half of a scenario is waiting
+LANE_MEMORY = 5 * 1024**3  # the whole platform on one host, the applications on another, and Ansible
+PROGRESS_SECONDS = 60.0
 TAIL_LINES = 40
 
 
@@ -43,6 +47,8 @@ class Stage:
     failed: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
+    failed_logs: list[Path] = field(default_factory=list)  # where the reasons are, if not in the stage's own log
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def log(self) -> Path:
@@ -56,14 +62,18 @@ class Stage:
         self.failures.append(what)
 
     def write(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        with self.log.open("a") as log:
-            log.write(text)
+        with self.lock:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            with self.log.open("a") as log:
+                log.write(text)
 
-    def run(self, command: list[str], cwd: Path = ROOT, env: dict[str, str] | None = None) -> tuple[int, str]:
-        """Run a command; its output is shown as it comes, kept in the log, and returned."""
-        self.write(f"$ {shlex.join(command)}\n")
+    def run(self, command: list[str], cwd: Path = ROOT, env: dict[str, str] | None = None, log: Path | None = None) -> tuple[int, str]:
+        """Run a command; its output is shown as it comes and kept in the stage's log, or only kept in `log`, and returned."""
+        if log:
+            log.write_text("")
+        write = self.write if log is None else lambda text: _append(log, text)
+        write(f"$ {shlex.join(command)}\n")
         own_caches = {"RUFF_CACHE_DIR": str(CACHE / "ruff"), "HYPOTHESIS_STORAGE_DIRECTORY": str(CACHE / "hypothesis")}
         environment = {**ansible_environment(), **own_caches, **(env or {})}
         try:
@@ -78,14 +88,19 @@ class Stage:
                 errors="replace",
             )
         except FileNotFoundError:
-            self.write(f"{command[0]} is not installed\n")
+            write(f"{command[0]} is not installed\n")
             return 127, ""
         lines = []
         assert process.stdout is not None
         for line in process.stdout:
             lines.append(line)
-            self.write(line)
+            write(line)
         return process.wait(), "".join(lines)
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
 
 
 # --- what the tools' output says -----------------------------------------------------------------
@@ -121,9 +136,31 @@ def promtool_counts(junit: str) -> tuple[int, list[str]]:
     return passed, failed
 
 
+# --- which scenarios, and how many at a time -----------------------------------------------------
+
+
 def in_order(scenarios: list[str]) -> list[str]:
-    known = [name for name in SCENARIO_ORDER if name in scenarios]
-    return known + sorted(set(scenarios) - set(known))
+    """The longest first, so that no long one is left over at the end."""
+    return sorted(scenarios, key=lambda name: (-MINUTES.get(name, UNKNOWN_MINUTES), name))
+
+
+def lanes(asked: str, scenarios: int, available: int) -> int:
+    """How many scenarios run at a time: as many as LANES says, otherwise as many as this much memory allows."""
+    if asked:
+        if not asked.isdecimal() or int(asked) < 1:
+            raise LabError(f"LANES is '{asked}': it has to be a number of scenarios, 1 or more.")
+        return min(int(asked), max(scenarios, 1))
+    return max(1, min(LANES, scenarios, available // LANE_MEMORY))
+
+
+def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Bytes that new programs can have."""
+    return int(re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)[1]) * 1024
+
+
+def progress(running: dict[str, float], now: float, waiting: int) -> str:
+    """{scenario: when it began} -> a line for who waits."""
+    return f"-- running: {', '.join(f'{name} {elapsed(now - began)}' for name, began in running.items())}; {waiting} to come"
 
 
 def summary(stages: list[Stage]) -> list[str]:
@@ -138,6 +175,8 @@ def summary(stages: list[Stage]) -> list[str]:
 
 
 def lint(stage: Stage) -> None:
+    # Whoever ran ansible-lint without --offline has installed a copy of this collection there, which would be read in its place.
+    shutil.rmtree(CACHE / "ansible" / "collections", ignore_errors=True)
     checks = {
         "ruff check": ["ruff", "check", "."],
         "ruff format": ["ruff", "format", "--check", "."],
@@ -145,13 +184,15 @@ def lint(stage: Stage) -> None:
         "ansible-lint": ["ansible-lint", "--offline", "--strict", "--profile", "production", "--nocolor"],
         "changelog": ["antsibull-changelog", "lint"],
     }
-    for name, script in {
-        "argument specs": "tools/check_argument_specs.py",
-        "role READMEs": "tools/role_readmes.py",
-        "metrics page": "tools/metrics_page.py",
+    for name, module in {
+        "argument specs": "check_argument_specs",
+        "role READMEs": "role_readmes",
+        "metrics page": "metrics_page",
+        "logs page": "logs_page",
+        "alerts page": "alerts_page",
+        "platform metrics page": "platform_metrics_page",
     }.items():
-        if (ROOT / script).is_file():
-            checks[name] = [sys.executable, script, *([] if name == "argument specs" else ["--check"])]
+        checks[name] = [sys.executable, "-m", f"tools.{module}", *([] if name == "argument specs" else ["--check"])]
     for name, command in checks.items():
         code = stage.run(command)[0]
         if code == 0:
@@ -230,35 +271,41 @@ def _downloadable(version: str) -> bool:
 
 
 def rules(stage: Stage) -> None:
-    artifacts.ensure(["prometheus"])
-    component = artifacts.find("prometheus")
-    packed_as = component.archives[0]
-    files = sorted((ROOT / "files" / "rules").glob("*.yml"))
-    tests = sorted((ROOT / "tests" / "rules").glob("*.yml"))
-    if not files or not tests:
-        stage.bad("there are no rules in files/rules or no tests in tests/rules")
+    """Rule files as a host gets them: checked, tested, and changed in small ways, of which none may go unnoticed."""
+    from tests.rules import cases, mutate
+
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rules-") as temporary:
-        promtool = Path(temporary) / "promtool"
-        with tarfile.open(component.folder / packed_as.name) as archive:
-            packed = archive.extractfile(f"{packed_as.stem}/promtool")
-            assert packed is not None
-            promtool.write_bytes(packed.read())
-        promtool.chmod(0o755)
-        for path in files:
-            code = stage.run([str(promtool), "check", "rules", "--lint=all", "--lint-fatal", str(path.relative_to(ROOT))])[0]
+        folder = Path(temporary)
+        promtool = cases.promtool(folder)
+        problems = cases.rules.source_problems(cases.sources().values())
+        stage.ok() if not problems else stage.bad("rule files")
+        stage.write("".join(f"{problem}\n" for problem in problems))
+        (folder / "rendered").mkdir()
+        made = cases.rendered(folder / "rendered")
+        for path in made.values():
+            code = stage.run([str(promtool), "check", "rules", "--lint=all", "--lint-fatal", str(path)])[0]
             if code == 0:
                 stage.ok()
             else:
                 stage.bad(f"check {path.name}")
-        for path in tests:
-            report = Path(temporary) / f"{path.stem}.xml"
-            code = stage.run([str(promtool), "test", "rules", f"--junit={report}", str(path.relative_to(ROOT))])[0]
+        for path in cases.written(folder, made):
+            report = folder / f"{path.stem}.xml"
+            code = stage.run([str(promtool), "test", "rules", f"--junit={report}", str(path)])[0]
             passed, failed = promtool_counts(report.read_text()) if report.is_file() else (0, [])
             stage.ok(passed)
             for name in failed:
                 stage.bad(f"{path.name}: {name}")
             if code and not failed:
                 stage.bad(path.name)
+        for what, names in cases.gaps_of_checkout().items():
+            stage.write(f"{len(names)} alerts {what}{': ' + ', '.join(names) if names else ''}\n")
+            stage.ok() if not names else stage.bad(f"{len(names)} alerts {what}")
+        begun = time.monotonic()
+        result = mutate.check(promtool, made, folder)
+        stage.write("\n".join(mutate.told(result, time.monotonic() - begun)) + "\n")
+        stage.ok() if mutate.passed(result) else stage.bad("changes of rules go unnoticed")
+    stage.write(f"all rules in {elapsed(time.monotonic() - started)}\n")
 
 
 def dashboards(stage: Stage) -> None:
@@ -270,16 +317,27 @@ def dashboards(stage: Stage) -> None:
         stage.bad("pytest", max(failed, 1))
 
 
+def alerting(stage: Stage) -> None:
+    """Routes and messages of alerts, by the real amtool and Alertmanager on the loopback. They mostly wait, so that many run at once."""
+    artifacts.ensure(["alertmanager"])
+    code, text = stage.run([sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-n", "4", "tests/alerting"])
+    passed, failed = pytest_counts(text)
+    stage.ok(passed)
+    if failed or code:
+        stage.bad("pytest", max(failed, 1))
+
+
 def molecule(stage: Stage) -> None:
     scenarios = in_order([path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")])
-    wanted = os.environ.get("SCENARIOS", "").replace(",", " ").split() or [name for name in scenarios if name not in BY_NAME_ONLY]
-    for name in sorted(set(wanted) - set(scenarios)):
-        stage.bad(f"SCENARIOS names {name}; there are: {', '.join(scenarios)}")
-    wanted = [name for name in wanted if name in scenarios]
+    asked = os.environ.get("SCENARIOS", "").replace(",", " ").split()
+    for name in sorted(set(asked) - set(scenarios)):
+        stage.bad(f"SCENARIOS names {name}; there are: {', '.join(sorted(scenarios))}")
+    wanted = [name for name in scenarios if name in asked or not asked]
     if not wanted:
         stage.bad("there is no scenario to run")
         return
     try:
+        at_once = lanes(os.environ.get("LANES", ""), len(wanted), available_memory())
         engine.ensure()
         host.allow_maps()
         images.ensure([])
@@ -288,21 +346,57 @@ def molecule(stage: Stage) -> None:
         stage.write(f"ERROR: {error}\n")
         stage.bad("the lab is not ready, so no scenario was run", len(wanted))
         return
-    for number, name in enumerate(wanted, 1):
-        started = time.monotonic()
-        stage.write(f"-- scenario {name} ({number} of {len(wanted)})\n")
-        colourless = {"PY_COLORS": "0", "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1"}
-        code, output = stage.run(["molecule", "test", "-s", name], env=colourless)
-        passed, failed = pytest_counts(output)
-        stage.write(f"-- scenario {name}: {'passed' if code == 0 else 'FAILED'}, {elapsed(time.monotonic() - started)}\n")
+    stage.write(f"-- {len(wanted)} scenarios, {at_once} at a time: {', '.join(wanted)}\n")
+    run_scenarios(stage, wanted, at_once)
+
+
+def run_scenarios(stage: Stage, wanted: list[str], at_once: int) -> None:
+    """One after the other with their output as it comes; or several at a time, and then each one's output when it has ended."""
+    running: dict[str, float] = {}
+    over = threading.Event()
+
+    def one(name: str) -> None:
+        running[name] = time.monotonic()
+        scenario(stage, name, alone=at_once == 1)
+        del running[name]
+
+    def tell(futures: list[Future]) -> None:
+        while not over.wait(PROGRESS_SECONDS):
+            left = sum(not future.done() for future in futures)
+            stage.write(progress(dict(running), time.monotonic(), left - len(running)) + "\n")
+
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        futures = [pool.submit(one, name) for name in wanted]
+        if at_once > 1:
+            threading.Thread(target=tell, args=(futures,), daemon=True).start()
+        for future in futures:
+            future.result()
+    finally:
+        over.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def scenario(stage: Stage, name: str, alone: bool) -> None:
+    started = time.monotonic()
+    log = LOGS / f"molecule-{name}.log"
+    stage.write(f"-- scenario {name} begins{'' if alone else f' (its output: {log})'}\n")
+    colourless = {"PY_COLORS": "0", "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1"}
+    code, output = stage.run(["molecule", "test", "-s", name], env=colourless, log=None if alone else log)
+    passed, failed = pytest_counts(output)
+    end = f"-- scenario {name}: {'passed' if code == 0 else 'FAILED'}, {elapsed(time.monotonic() - started)}\n"
+    stage.write(("" if alone else f"-- scenario {name} said:\n{log.read_text(errors='replace')}") + end)
+    with stage.lock:
         stage.ok(passed)
         if code == 0:
             stage.ok()  # the scenario itself: check mode, converge and an unchanged second run
         else:
             stage.bad(name, max(1, failed))
+            if not alone:
+                stage.failed_logs.append(log)
 
 
-STAGES = {function.__name__: function for function in (lint, unit, sanity, rules, dashboards, molecule)}
+STAGES = {function.__name__: function for function in (lint, unit, sanity, rules, alerting, dashboards, molecule)}
 
 
 def run_stage(name: str) -> Stage:
@@ -338,8 +432,10 @@ def main(names: list[str]) -> int:
         return 130
     for stage in stages:
         if stage.failed:
-            say(f"\n== {stage.name} FAILED: {'; '.join(stage.failures)}\n   the end of {stage.log}:")
-            say(tail(stage.log.read_text(errors="replace"), TAIL_LINES))
+            say(f"\n== {stage.name} FAILED: {'; '.join(stage.failures)}")
+            for log in stage.failed_logs or [stage.log]:
+                say(f"   the end of {log}:")
+                say(tail(log.read_text(errors="replace"), TAIL_LINES))
     say("")
     say("\n".join(summary(stages)))
     return 1 if any(stage.failed for stage in stages) else 0

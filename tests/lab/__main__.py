@@ -127,6 +127,7 @@ def _demo(options: argparse.Namespace) -> None:
     say("")
     for name, url in DEMO_SERVICES.items():
         say(f"  {name.ljust(14)} {url.format(host=where)}")
+    say("\n".join(_demo_logs()))
     say(f"Logins and the CA certificate are in {DEMO_INVENTORY}/.secrets. Log in to the host: docker exec -it {DEMO} bash")
     say(f"What goes wrong there is switched on by: docker exec {DEMO_APPLICATIONS} demo-platform incident list")
     say("Remove it all with: make demo-down")
@@ -144,6 +145,26 @@ def _demo_table() -> list[str]:
         cells.append((name, version, own[0]["address"], health))
     widths = [max(len(row[i]) for row in cells) for i in range(3)]
     return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[3]]) for row in cells]
+
+
+def _demo_logs() -> list[str]:
+    """How many lines there are of each category."""
+    password = (ROOT / DEMO_INVENTORY / ".secrets" / "admin_password").read_text().strip()
+    asked = f'url = "https://localhost:9200/pachedu-logs-*/_search?size=0"\nuser = "admin:{password}"\ncacert = /etc/elasticsearch/ca.crt\n'
+    asked += 'json = "{\\"aggs\\":{\\"c\\":{\\"terms\\":{\\"field\\":\\"category\\"}}}}"\n'
+    answer = run(["docker", "exec", "-i", DEMO, "curl", "-sS", "-K", "-"], stdin=asked, check=False).stdout
+    try:
+        buckets = json.loads(answer)["aggregations"]["c"]["buckets"]
+    except (ValueError, KeyError):
+        return [f"The log lines could not be counted: {answer[:200]}"]
+    counts = ", ".join(f"{bucket['key']} {bucket['doc_count']}" for bucket in buckets) or "none yet"
+    way = "straight from the demo platform, for the stand-in for Logstash runs no filters" if _stand_in_of("logstash") else "by Logstash"
+    return [f"Log lines by category ({way}): {counts}"]
+
+
+def _stand_in_of(name: str) -> bool:
+    rows = json.loads((ROOT / DEMO_INVENTORY / ".reports" / "verify.json").read_text())["rows"]
+    return any(row["component"] == name and row["version"] and artifacts.is_stand_in(name, row["version"]) for row in rows)
 
 
 def _demo_down(options: argparse.Namespace) -> None:

@@ -15,9 +15,10 @@ import json
 import os
 import platform
 import shutil
+import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class Component:
     checksums: Checksums
     archives: tuple[Archive, ...]
     built: str = "built"  # what a build of ours is: the real program, or a stand-in
+    for_one_test: bool = False  # no part of the platform: made only where it is named
 
     @property
     def title(self) -> str:
@@ -184,6 +186,26 @@ def _elasticsearch(version: str, sha256: str) -> Component:
     return _elastic("elasticsearch", version, elasticsearch.integ_test(version, sha256))
 
 
+def _versitygw(version: str) -> Component:
+    """A store that speaks S3's protocol, for the copies of backups."""
+    system = {"amd64": "x86_64", "arm64": "arm64"}[architecture()]
+    go = golang.GoBuild(
+        "github.com/versity/versitygw",
+        f"v{version}",
+        (("versitygw", "./cmd/versitygw"),),
+        files=(("LICENSE", "LICENSE"), ("NOTICE", "NOTICE"), ("README.md", "README.md")),
+        ldflags=f"-s -w -X main.Version={version}",
+    )
+    return Component(
+        name="versitygw",
+        version=version,
+        url=f"https://github.com/versity/versitygw/releases/download/v{version}",
+        checksums=Checksums("checksums.txt", "sha256", "{digest}  {archive}\n"),
+        archives=(Archive(f"versitygw_v{version}_Linux_{system}.tar.gz", go),),
+        for_one_test=True,
+    )
+
+
 def _stand_in(product: str, version: str) -> Component:
     return _elastic(product, version, StandIn(product, version, content_digest(STANDINS)), built="stand-in")
 
@@ -204,6 +226,7 @@ def components() -> list[Component]:
         _elasticsearch("9.1.0", "be5c5440bb6344cee4070f8f77a6c3cd72363db494944047cdd93748c4e19111"),
         _alertmanager("0.33.1"),
         _node_exporter("1.11.1"),
+        _versitygw("1.8.0"),
     ]
 
 
@@ -213,6 +236,19 @@ def find(name: str, version: str | None = None) -> Component:
         if component.name == name and version in (None, component.version):
             return component
     raise LabError(f"The mirror has no {name} {version or ''}. It has: {', '.join(c.title for c in components())}.")
+
+
+def unpack(name: str, programs: Iterable[str], folder: Path) -> None:
+    """Put programs of a component's newest release into a folder."""
+    ensure([name])
+    component = find(name)
+    packed = component.archives[0]
+    with tarfile.open(component.folder / packed.name) as archive:
+        for program in programs:
+            inside = archive.extractfile(f"{packed.stem}/{program}")
+            assert inside is not None
+            (folder / program).write_bytes(inside.read())
+            (folder / program).chmod(0o755)
 
 
 def is_stand_in(name: str, version: str) -> bool:
@@ -326,7 +362,7 @@ def make(component: Component, source: str, prefix: str) -> str:
 
 
 def ensure(names: list[str] | None = None, source: str | None = None) -> None:
-    """Fill the mirror with the named components (`prometheus`, `node_exporter-1.11.1`; all by default)."""
+    """Fill the mirror with the named components (`prometheus`, `node_exporter-1.11.1`), by default with all that a platform can have."""
     source = source or os.environ.get("OBSERVABILITY_LAB_SOURCE", "auto")
     if source not in SOURCES:
         raise LabError(f"OBSERVABILITY_LAB_SOURCE is '{source}'; it can be {', '.join(SOURCES)}.")
@@ -334,7 +370,7 @@ def ensure(names: list[str] | None = None, source: str | None = None) -> None:
     unknown = sorted(set(names or []) - {c.name for c in known} - {f"{c.name}-{c.version}" for c in known})
     if unknown:
         raise LabError(f"The mirror knows no {', '.join(unknown)}. It knows: {', '.join(f'{c.name}-{c.version}' for c in known)}.")
-    wanted = [c for c in known if not names or c.name in names or f"{c.name}-{c.version}" in names]
+    wanted = [c for c in known if (c.name in names or f"{c.name}-{c.version}" in names if names else not c.for_one_test)]
     with locked("artifacts"):
         if STAGING.exists():
             golang.remove(STAGING)  # what an interrupted run left

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from . import images
-from .common import CACHE, LABEL, LabError, as_root, output, run, say
+from .common import CACHE, LABEL, LabError, as_root, locked, output, run, say
 
 NETWORK = "observability-lab"
 MEMORY = "4g"
@@ -34,7 +34,8 @@ def start(name: str, image: str = "debian13", ports: tuple[int, ...] = (), alias
     allow_maps()
     state = _state(name)
     if state is None:
-        _create(name, image, ports, aliases, network)
+        with locked("hosts"):  # so that nobody removes the network, still empty, meanwhile
+            _create(name, image, ports, aliases, network)
     elif state == "running":
         say(f"{name}: it runs already")
     else:
@@ -55,15 +56,22 @@ def stop(name: str) -> None:
         found = True
     found = _remove_disk(name) or found
     say(f"{name}: removed" if found else f"{name}: there is no such test host")
-    for network in _networks():
-        run(["docker", "network", "rm", network], check=False)  # refused while a container is in it
+    with locked("hosts"):
+        for network in _networks():
+            run(["docker", "network", "rm", network], check=False)  # refused while a container is in it
 
 
 def hosts() -> list[dict[str, str]]:
     """The test hosts of the lab: name, image, state and address."""
     found = []
-    for name in output(["docker", "ps", "-a", "--filter", f"label={LABEL}", "--format", "{{.Names}}"]).split():
-        about = json.loads(output(["docker", "inspect", name]))[0]
+    # The container that fills a host's disk bears its label, too, but not its name.
+    wanted = f'{{{{.Names}}}} {{{{.Label "{LABEL}"}}}}'
+    listed = [line.split() for line in output(["docker", "ps", "-a", "--filter", f"label={LABEL}", "--format", wanted]).splitlines()]
+    for name in [row[0] for row in listed if row[1:] == row[:1]]:
+        asked = run(["docker", "inspect", "--type", "container", name], check=False)
+        if asked.returncode != 0:
+            continue  # removed by somebody else meanwhile
+        about = json.loads(asked.stdout)[0]
         addresses = [network["IPAddress"] for network in about["NetworkSettings"]["Networks"].values() if network["IPAddress"]]
         found.append(
             {

@@ -25,9 +25,16 @@ def inventory():
     return os.environ["MOLECULE_INVENTORY_FILE"]
 
 
-def play(playbook, *arguments, cwd=ROOT, environment=None, **variables):
-    """One run of a playbook; its exit code and all of its output."""
-    command = ["ansible-playbook", str(playbook), "-i", inventory(), *arguments, *(["-e", json.dumps(variables)] if variables else [])]
+def play(playbook, *arguments, cwd=ROOT, environment=None, hosts=None, **variables):
+    """One run of a playbook, for the inventory of the scenario or the one of `hosts`; its exit code and all of its output."""
+    command = [
+        "ansible-playbook",
+        str(playbook),
+        "-i",
+        str(hosts or inventory()),
+        *arguments,
+        *(["-e", json.dumps(variables)] if variables else []),
+    ]
     settings = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", **(environment or {})}
     done = subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=900, check=False)
     return done.returncode, done.stdout + done.stderr
@@ -69,6 +76,25 @@ def elastic(host, path, *options, login=None):
         return status, json.loads(body)
     except ValueError:
         return status, body
+
+
+def index_documents(host, index, script):
+    """Index what a program in Python prints on the host, which are lines of Elasticsearch's bulk requests: too long for a command line."""
+    host.run_expect([0], f"python3 - > /tmp/bulk <<'END'\n{script}END")
+    bulk = ("-H", "Content-Type: application/x-ndjson", "--data-binary", "@/tmp/bulk", "--max-time", "120")
+    status, answer = elastic(host, f"{index}/_bulk?refresh=true", *bulk)
+    assert (status, answer["errors"]) == (200, False), answer
+
+
+def silence_of(alert, comment):
+    """A silence that is as good as for ever, as Alertmanager's API takes it."""
+    return {
+        "matchers": [{"name": "alertname", "value": alert, "isRegex": False}],
+        "startsAt": "2026-01-01T00:00:00Z",
+        "endsAt": "2036-01-01T00:00:00Z",
+        "createdBy": "tests",
+        "comment": comment,
+    }
 
 
 def query(host, expression):

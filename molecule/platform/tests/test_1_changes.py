@@ -14,7 +14,7 @@ import re
 import tarfile
 from pathlib import Path
 
-from tests.lab.testhost import PLATFORM, elastic, eventually, inventory, play, secret, unit
+from tests.lab.testhost import PLATFORM, admin_login, curl, elastic, eventually, index_documents, inventory, play, secret, unit
 
 testinfra_hosts = ["ansible://lab-platform"]
 MIRROR = Path(os.environ.get("OBSERVABILITY_LAB_MIRROR", Path.home() / ".cache/pachedu-observability/mirror"))
@@ -39,7 +39,7 @@ def fingerprint_of_documents(host):
     digest, after = hashlib.sha256(), None
     count = 0
     while True:
-        search = {"size": 1000, "sort": [{"number": "asc"}], **({"search_after": after} if after else {})}
+        search = {"size": 1000, "sort": [{"pachedu.bytes": "asc"}], **({"search_after": after} if after else {})}
         status, found = elastic(host, "pachedu-logs-upgrade/_search", "-H", "Content-Type: application/json", "-d", json.dumps(search))
         assert status == 200, found
         hits = found["hits"]["hits"]
@@ -52,12 +52,11 @@ def fingerprint_of_documents(host):
 
 def test_upgrade_keeps_the_data(host):
     assert [current(host, name) for name in ELASTIC] == ["9.1.0"] * 3
-    host.run("rm -f /tmp/bulk")
-    lines = "".join(f'{{"index":{{}}}}\n{{"number":{i},"message":"before the upgrade {i}"}}\n' for i in range(DOCUMENTS))
-    host.run_expect([0], f"cat > /tmp/bulk <<'END'\n{lines}END")
-    bulk = ("-H", "Content-Type: application/x-ndjson", "--data-binary", "@/tmp/bulk")
-    status, answer = elastic(host, "pachedu-logs-upgrade/_bulk?refresh=true", *bulk)
-    assert (status, answer["errors"]) == (200, False)
+    script = (
+        f"import json\nfor i in range({DOCUMENTS}):\n    print(json.dumps({{'index': {{}}}}))\n"
+        "    print(json.dumps({'pachedu': {'bytes': i}, 'message': 'before the upgrade %d' % i}))\n"
+    )
+    index_documents(host, "pachedu-logs-upgrade", script)
     before = fingerprint_of_documents(host)
     assert before[0] == DOCUMENTS
 
@@ -68,6 +67,10 @@ def test_upgrade_keeps_the_data(host):
     status, nodes = elastic(host, "_nodes/_local?filter_path=nodes.*.version")
     assert [node["version"] for node in nodes["nodes"].values()] == ["9.2.0"]
     assert fingerprint_of_documents(host) == before
+    # Planned work pages nobody: the alerts of what was upgraded were silent, and are no longer.
+    _status, body = curl(host, "https://localhost:9093/api/v2/silences", login=admin_login(), ca="alertmanager")
+    ours = [silence for silence in json.loads(body) if silence["comment"] == "planned upgrade"]
+    assert [(one["status"]["state"], one["matchers"][0]["value"]) for one in ours] == [("expired", "elasticsearch|kibana|logstash")]
 
 
 def test_upgrade_without_anything_to_do_changes_nothing(host):

@@ -25,10 +25,11 @@ LOGINS = {
     "grafana metrics": ("https://jaeger:3000/metrics", {401}),
     "kibana": ("https://jaeger:5601/api/saved_objects/_find?type=dashboard", {401}),
     "gateway": ("https://jaeger/jaeger/api/services", {401}),
+    "runbooks": ("https://jaeger/runbooks/HostDown.html", {401}),
 }
-TLS_PORTS = (443, 3000, 4317, 4318, 5000, 5044, 5601, 5778, 9090, 9093, 9100, 9200, 9411, 14268, 16686)
+TLS_PORTS = (443, 3000, 4317, 4318, 5000, 5044, 5080, 5601, 5778, 9090, 9093, 9100, 9200, 9411, 14268, 16686)
 LOOPBACK_PORTS = (9600, 13133, 16685)  # nobody from outside has a reason to come
-CLOSED_TO_STRANGERS = (4317, 4318, 5000, 5044, 5778, 8888, 9100, 9200, 9300, 9411, 14268, 16686)
+CLOSED_TO_STRANGERS = (4317, 4318, 5000, 5044, 5080, 5778, 8888, 9100, 9200, 9300, 9411, 14268, 16686)
 OPEN_TO_PEOPLE = (443, 3000, 5601, 9090, 9093)
 # systemd-analyze security; lower is better. A JVM and Node have to write code into memory.
 EXPOSURE_BUDGET = {
@@ -83,6 +84,25 @@ def test_a_login_is_asked_for(other, name):
     assert curl(other, url, ca="node_exporter", login=("nobody", secret("admin_password")))[0] in refused
     login = metrics_login() if name in ("node_exporter", "grafana metrics") else admin_login()
     assert curl(other, url, ca="node_exporter", login=login)[0] == 200
+
+
+def test_runbooks_are_pages_of_the_gateway(other):
+    """The way of a person who follows an alert's link, without anything from outside."""
+
+    def page(path):
+        status, body = curl(other, f"https://jaeger{path}", login=admin_login(), ca="node_exporter")
+        assert status == 200, path
+        return body
+
+    assert 'href="/runbooks/"' in page("/")
+    assert 'href="HostDown.html"' in page("/runbooks/")
+    runbook = page("/runbooks/HostDown.html")
+    assert '<h2 id="diagnosis">' in runbook
+    assert ":3000/d/pachedu-system-health" in runbook
+    assert 'href="procedures/service-down.html"' in runbook
+    assert "Service down" in page("/runbooks/procedures/service-down.html")
+    assert "<script" not in runbook
+    assert "://" not in page("/runbooks/style.css")
 
 
 @pytest.mark.parametrize("port", TLS_PORTS)

@@ -223,6 +223,61 @@ def test_kill_in_the_middle_of_a_rollout_is_mended_by_the_next_run(host):
     assert_unchanged_run("alertmanager")
 
 
+BACKUPS = [f"observability-backup-{kind}.timer" for kind in ("config", "data", "drill")]
+
+
+def timers(host):
+    """What is scheduled: by timer whether it is up, whether it starts at boot, and when it comes next."""
+    return {name: unit(host, name, "ActiveState", "UnitFileState", "TimersCalendar") for name in BACKUPS}
+
+
+def test_broken_schedule_is_refused_and_the_old_one_runs_on(host):
+    before = timers(host)
+    code, output = site(only="backup", backup_data_schedule="every other day")
+    assert code != 0
+    assert "systemd-analyze refuses observability-backup-data.timer" in output
+    assert "every other day" in output
+    assert "nothing was changed; backup keeps running" in output
+    assert timers(host) == before
+    assert_unchanged_run("backup")
+
+
+def test_timer_that_is_not_wanted_any_more_goes_and_comes_back(host):
+    before = timers(host)
+    assert {state["ActiveState"] for state in before.values()} == {"active"}
+    code, output = site("--check", "--diff", only="backup", backup_drill_schedule="")
+    assert code == 0, output
+    assert timers(host) == before
+    code, output = site(only="backup", backup_drill_schedule="")
+    assert code == 0, output
+    after = timers(host)
+    assert (after.pop(BACKUPS[2])["ActiveState"], host.run(f"systemctl cat {BACKUPS[2]}").rc) == ("inactive", 1)
+    assert host.run(f"ls /etc/systemd/system/timers.target.wants/{BACKUPS[2]}").rc != 0
+    assert {state["ActiveState"] for state in after.values()} == {"active"}
+    code, output = site(only="backup")
+    assert code == 0, output
+    assert {(state["ActiveState"], state["UnitFileState"]) for state in timers(host).values()} == {("active", "enabled")}
+    assert_unchanged_run("backup")
+
+
+def test_another_schedule_does_not_end_a_backup_that_runs(host):
+    service, slow = "observability-backup-config.service", "/run/systemd/system/observability-backup-config.service.d"
+    host.check_output(f"mkdir -p {slow}; printf '[Service]\\nExecStartPre=/bin/sleep 300\\n' > {slow}/slow.conf; systemctl daemon-reload")
+    try:
+        host.check_output(f"systemctl start --no-block {service}")
+        assert eventually(lambda: unit(host, service, "ActiveState")["ActiveState"] == "activating", 20, 0.2)
+        before = unit(host, service, "ActiveState", "InvocationID")
+        code, output = site(only="backup", backup_config_schedule="*-*-* 03:21:00")
+        assert code == 0, output
+        assert unit(host, service, "ActiveState", "InvocationID") == before
+        assert "03:21:00" in timers(host)[BACKUPS[0]]["TimersCalendar"]
+    finally:
+        host.check_output(f"systemctl stop {service}; rm -r {slow}; systemctl daemon-reload")
+    code, output = site(only="backup")
+    assert code == 0, output
+    assert_unchanged_run("backup")
+
+
 def test_full_disk_leaves_the_old_release_running(host):
     host.check_output(f"rm -rf /opt/observability/node_exporter/{OLD}")
     before = fingerprint(host, "node_exporter")
@@ -271,7 +326,7 @@ def test_full_disk_leaves_the_old_configuration_in_force(host):
             ["prometheus_extra_scrape_configs", "(a"],
         ),
         ({"alertmanager_receivers": [{"name": "team-pachedu"}, {"name": "lonely"}]}, ["alertmanager_receivers", "lonely"]),
-        ({"alertmanager_route": {"receiver": "nobody"}}, ["alertmanager_route", "nobody"]),
+        ({"alertmanager_route": {"receiver": "somebody"}}, ["alertmanager_route", "somebody"]),
         ({"prometheus_storage_retention_size": "900TB"}, ["prometheus_storage_retention_size", "900TB"]),
         ({"prometheus_storage_retention_tme": "3d"}, ["prometheus_storage_retention_tme", "prometheus_storage_retention_time"]),
         ({"alertmanager_port": 9090}, ["9090"]),

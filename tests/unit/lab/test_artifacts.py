@@ -12,7 +12,7 @@ import socket
 import tarfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -227,6 +227,15 @@ def test_one_failure_does_not_stop_the_others(lab, monkeypatch, error):
     assert not artifacts.is_complete(bad)
 
 
+def test_what_is_for_one_test_is_made_where_it_is_named(lab, monkeypatch):
+    one = replace(component(unused_url()), for_one_test=True)
+    monkeypatch.setattr(artifacts, "components", lambda: [one])
+    artifacts.ensure()
+    assert not artifacts.is_complete(one)
+    artifacts.ensure(["tool"])
+    assert artifacts.is_complete(one)
+
+
 def damage_archive(one):
     (one.folder / one.archives[0].name).write_bytes(b"damaged")
 
@@ -389,6 +398,13 @@ ELASTIC = "https://artifacts.elastic.co/downloads"
             "",
             f"grafana-10.0.0-preview.linux-{ARCH}.tar.gz.sha256",
             {f"grafana-10.0.0-preview.linux-{ARCH}": "grafana-10.0.0-preview"},
+        ),
+        (
+            "versitygw",
+            "1.8.0",
+            "https://github.com/versity/versitygw/releases/download/v1.8.0",
+            "checksums.txt",
+            {f"versitygw_v1.8.0_Linux_{'x86_64' if ARCH == 'amd64' else ARCH}": ""},
         ),
         *(
             (

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import socket
+import subprocess
 
 import pytest
 
@@ -63,6 +65,25 @@ def test_a_bad_host_name_is_refused_before_anything_is_started(name, monkeypatch
     monkeypatch.setattr(host, "run", lambda *_, **__: pytest.fail("a program was run"))
     with pytest.raises(LabError, match="cannot be a host's name"):
         host.start(name)
+
+
+def test_what_comes_and_goes_beside_a_host_is_none(monkeypatch):
+    """While hosts are listed, others are made (a container without a name of the lab's fills their disks) and removed."""
+    networks = {"Networks": {"lab": {"IPAddress": "10.0.0.2"}}}
+    about = {"Config": {"Image": "debian13"}, "State": {"Status": "running"}, "NetworkSettings": networks}
+    monkeypatch.setattr(host, "output", lambda _command: "lab-a lab-a\ngifted_noether lab-b\nlab-gone lab-gone\n")
+
+    def inspect(command, check):
+        assert not check
+        assert command[-1] != "gifted_noether"
+        gone = command[-1] == "lab-gone"
+        return subprocess.CompletedProcess(command, int(gone), "[]" if gone else json.dumps([about]), "")
+
+    monkeypatch.setattr(host, "run", inspect)
+    assert host.hosts() == [{"name": "lab-a", "image": "debian13", "state": "running", "address": "10.0.0.2"}]
+    assert host.address("lab-a") == "10.0.0.2"
+    with pytest.raises(LabError, match="no test host lab-b"):
+        host.address("lab-b")
 
 
 def test_a_taken_port_is_seen():

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests import run
@@ -54,8 +56,44 @@ def test_promtool_counts():
     assert run.promtool_counts(junit) == (1, ["waits", "breaks"])
 
 
-def test_scenarios_have_a_set_order():
-    assert run.in_order(["zeta", "safety", "default", "alpha"]) == ["default", "safety", "alpha", "zeta"]
+def test_the_longest_scenarios_begin(monkeypatch):
+    monkeypatch.setattr(run, "MINUTES", {"slow": 10, "slower": 12, "quick": run.UNKNOWN_MINUTES - 1})
+    assert run.in_order(["quick", "unknown", "new", "slow", "slower"]) == ["slower", "slow", "new", "unknown", "quick"]
+
+
+GB = 1024**3
+
+
+@pytest.mark.parametrize(
+    ("asked", "scenarios", "available", "expected"),
+    [
+        ("", 8, 20 * GB, 3),
+        ("", 8, 14 * GB, 2),
+        ("", 8, 9 * GB, 1),  # two would not fit
+        ("", 8, 1 * GB, 1),
+        ("", 1, 20 * GB, 1),
+        ("1", 8, 20 * GB, 1),
+        ("3", 8, 1 * GB, 3),  # who asks for it gets it
+        ("3", 2, 20 * GB, 2),
+    ],
+)
+def test_lanes(asked, scenarios, available, expected):
+    assert run.lanes(asked, scenarios, available) == expected
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "two", "1.5"])
+def test_lanes_that_are_no_number(asked):
+    with pytest.raises(run.LabError, match="LANES is "):
+        run.lanes(asked, 8, 20 * GB)
+
+
+def test_available_memory(tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal:       24000000 kB\nMemFree:        1000 kB\nMemAvailable:   2048 kB\n")
+    assert run.available_memory(tmp_path / "meminfo") == 2048 * 1024
+
+
+def test_progress():
+    assert run.progress({"platform": 100.0, "logs": 150.0}, 225.5, 3) == "-- running: platform 2m05s, logs 1m15s; 3 to come"
 
 
 def test_the_last_line_is_the_totals():
@@ -125,3 +163,58 @@ def test_an_unknown_scenario_is_a_failure(tmp_path, monkeypatch):
     monkeypatch.setenv("SCENARIOS", "typo")
     stage = run.run_stage("molecule")
     assert stage.failed and "SCENARIOS names typo" in stage.failures[0]
+
+
+@pytest.fixture
+def scenarios(tmp_path, monkeypatch):
+    """A function that runs the stage with a molecule of the test's own: `bad` fails, and both of a pair wait for each other."""
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "molecule"
+    fake.write_text(
+        "#!/bin/sh\n"
+        'echo "begin $3"; touch "$TOGETHER/$3"\n'
+        'case $3 in pair-*) for n in $(seq 100); do [ "$(ls "$TOGETHER" | grep -c pair)" = 2 ] && break; sleep 0.1; done;\n'
+        '  [ "$(ls "$TOGETHER" | grep -c pair)" = 2 ] || exit 1;; esac\n'
+        'echo "end $3"; [ "$3" = bad ] && { echo "1 failed, 4 passed in 1.00s"; exit 1; }; echo "5 passed in 1.00s"\n'
+    )
+    fake.chmod(0o755)
+    (tmp_path / "together").mkdir()
+    monkeypatch.setenv("TOGETHER", str(tmp_path / "together"))
+    monkeypatch.setattr(run, "LOGS", tmp_path)
+    monkeypatch.setattr(run, "ansible_environment", lambda: {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"})
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    def start(names, at_once):
+        monkeypatch.setattr(run, "STAGES", {"molecule": lambda stage: run.run_scenarios(stage, names, at_once)})
+        return run.run_stage("molecule")
+
+    return start
+
+
+def test_two_scenarios_at_a_time_do_not_mix_their_output(scenarios):
+    stage = scenarios(["pair-one", "pair-two", "other"], 2)
+    assert (stage.passed, stage.failed) == (18, 0)
+    text = stage.log.read_text()
+    for name in ("pair-one", "pair-two", "other"):
+        assert f"begin {name}\nend {name}\n5 passed in 1.00s\n-- scenario {name}: passed" in text
+        assert f"end {name}" in (stage.log.parent / f"molecule-{name}.log").read_text()
+
+
+def test_a_failed_scenario_does_not_stop_the_others(scenarios, capsys):
+    stage = scenarios(["bad", "good", "other"], 2)
+    assert (stage.passed, stage.failed) == (4 + 6 + 6, 1)
+    assert stage.failures == ["bad"] and [log.name for log in stage.failed_logs] == ["molecule-bad.log"]
+    assert run.main(["molecule"]) == 1
+    assert "molecule-bad.log:\n$ molecule test -s bad\nbegin bad" in capsys.readouterr().out
+
+
+def test_one_scenario_at_a_time_is_shown_as_it_runs(scenarios):
+    stage = scenarios(["bad", "good"], 1)
+    assert (stage.passed, stage.failed, stage.failed_logs) == (10, 1, [])
+    assert "$ molecule test -s good\nbegin good" in stage.log.read_text()
+    assert not (stage.log.parent / "molecule-good.log").exists()
+
+
+def test_every_scenario_has_an_estimate():
+    """Without one a long scenario may begin last."""
+    assert {path.parent.name for path in (run.ROOT / "molecule").glob("*/molecule.yml")} <= set(run.MINUTES)
