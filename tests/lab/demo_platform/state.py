@@ -36,9 +36,9 @@ def _first(now: float) -> dict:
 class State:
     """A file of JSON, or only memory where no file is named."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, now: float | None = None) -> None:
         self.path = path
-        self.values = _first(time.time())
+        self.values = _first(time.time() if now is None else now)
         if path is not None:
             with contextlib.suppress(OSError, ValueError):  # none yet, or damaged: the platform starts anew
                 read = json.loads(path.read_text())
