@@ -49,7 +49,7 @@ bench: ## Measure time, steps and requests of a deployment
 bench-load: ## Measure the memory of the whole platform under load
 	@$(TOOLS) -m benchmarks.load
 
-bench-rules: ## Measure what each rule costs with 10,000 series
+bench-rules: ## Measure what each rule costs with at least 10,000 series
 	@$(TOOLS) -m benchmarks.rules
 
 bench-dashboards: ## Measure the import of all dashboards against its peer

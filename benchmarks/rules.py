@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pachedu.observability contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an evaluation of each rule costs with 10,000 series: python -m benchmarks.rules.
+"""What an evaluation of each rule costs with at least 10,000 series: python -m benchmarks.rules.
 
 The series are those of the metric contract with several instances of each application, and those that the exporters of a platform really
 have (tests/dashboards/exporters.json), of five hosts, over 7 hours at 60 s; what is recorded is there for three days where a rule looks

@@ -47,7 +47,8 @@ LAB = {
 NAME = "observability-bench"
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 PLAY = re.compile(r"PLAY \[(.+)\]")
-DONE = re.compile(r"(ok|changed): ")
+STEP = re.compile(r"TASK \[")
+DONE = re.compile(r"(ok|changed|included): ")
 OURS, PEER, ALL = "pachedu.observability, the same three", "prometheus.prometheus", "pachedu.observability, the whole platform"
 RECAP = re.compile(rf"^{NAME}\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=0\s+failed=0\s+skipped=(\d+)", re.MULTILINE)
 
@@ -125,13 +126,16 @@ def run(playbook, hosts, mirror, environment):
     before, start = mirror.requests, time.monotonic()
     command = ["ansible-playbook", str(playbook), "-i", str(hosts)]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    lines, marks = [], []
+    lines, marks, counted = [], [], True
     for line in process.stdout:
         lines.append(line)
         if found := PLAY.match(line):
             marks.append([found[1], time.monotonic(), 0])
-        elif marks and DONE.match(line):
+        elif STEP.match(line):
+            counted = False
+        elif not counted and DONE.match(line):  # once, however many items it has
             marks[-1][2] += 1
+            counted = True
     seconds = time.monotonic() - start
     text = "".join(lines)
     recap = RECAP.search(text)

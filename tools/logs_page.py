@@ -43,7 +43,7 @@ The CA certificate is in the secrets folder of the inventory (`.secrets/pki/ca.c
 
 ### winston
 
-The example of the requirements as it is: names such as `transactionId` become those of the contract.
+An application need not know the names of the contract: `transactionId`, say, becomes `transaction.id`.
 
 ```javascript
 const tls = require('tls');
@@ -166,8 +166,8 @@ A line that Elasticsearch refuses is kept below `/var/lib/logstash/dead_letter_q
 `logstash_dead_letter_queue_retain_age`; their number is watched. When the cause is gone, replay them:
 
 ```console
-ansible-playbook site.yml --limit logstash --tags logstash -e logstash_replay_dead_letters=true   # a second pipeline sends them again
-ansible-playbook site.yml --limit logstash --tags logstash                                        # takes it away
+ansible-playbook -i INVENTORY site.yml --limit logstash --tags logstash -e logstash_replay_dead_letters=true   # a second pipeline sends them again
+ansible-playbook -i INVENTORY site.yml --limit logstash --tags logstash                                        # takes it away
 ```
 
 They come back as they were after the filters, masked already, and each goes to the index that it was meant for. What is read is deleted;

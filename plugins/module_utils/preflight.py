@@ -29,9 +29,6 @@ VERSION = re.compile(r"[0-9]+(\.[0-9]+)+([-+.][0-9A-Za-z][0-9A-Za-z.+-]*)?")
 # Components that come from the distribution, so that no version of them is chosen.
 PACKAGED = ("gateway", "log_shipping")
 
-# Ports of this reach may be switched off by the number 0.
-OPTIONAL_REACH = ("ingest",)
-
 # How alike two names must be, behind their common prefix, for one to be a misspelling of the other.
 MISSPELLING = 0.75
 
@@ -130,8 +127,6 @@ def _wanted_ports(ports):
             port = entry.get("port")
             if isinstance(port, str) and port.strip().isdigit():
                 port = int(port)
-            if port == 0 and not isinstance(port, bool) and entry.get("reach") in OPTIONAL_REACH:
-                continue
             if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
                 raise PreflightError(f"{variable} must be a port from 1 to 65535, not {port!r}")
             protocol = entry.get("protocol", "tcp")

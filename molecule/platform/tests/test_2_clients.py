@@ -63,6 +63,42 @@ def test_spans_of_jaeger_client_are_sampled_and_read_back(host, payments):
     assert trace(host, unsampled) == []
 
 
+def test_grafana_finds_the_lines_of_a_trace_and_the_trace_of_a_line(host, payments):
+    """As people do it: from a span by the trace's link to its logs, and back by the link at the line."""
+    number = next(payment["trace"] for payment in payments if payment["sampled"])
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    line = {"@timestamp": at, "message": "payment made", "log": {"level": "warn"}, "trace": {"id": number}}
+    index = "pachedu-logs-application-linked"
+    post = ("-H", "Content-Type: application/json", "-d", json.dumps(line))
+    assert elastic(host, f"{index}/_doc?refresh=true", *post)[0] == 201
+    api = "https://localhost:3000/api"
+    sources = {}
+    for uid in ("elasticsearch-logs", "jaeger"):
+        status, body = curl(host, f"{api}/datasources/uid/{uid}", login=admin_login(), ca="grafana")
+        assert status == 200, body
+        sources[uid] = json.loads(body)["jsonData"]
+    wanted = sources["jaeger"]["tracesToLogsV2"]["query"].replace("${__trace.traceId}", number)
+    query = {
+        "refId": "A",
+        "datasource": {"uid": sources["jaeger"]["tracesToLogsV2"]["datasourceUid"]},
+        "query": wanted,
+        "metrics": [{"id": "1", "type": "logs"}],
+        "bucketAggs": [],
+        "timeField": sources["elasticsearch-logs"]["timeField"],
+    }
+    asked = {"from": "now-1h", "to": "now+1h", "queries": [query]}
+    post = ("-H", "Content-Type: application/json", "-d", json.dumps(asked))
+    status, body = curl(host, f"{api}/ds/query", *post, login=admin_login(), ca="grafana")
+    elastic(host, index, "-X", "DELETE")
+    assert status == 200, body
+    (frame,) = json.loads(body)["results"]["A"]["frames"]
+    found = {field["name"]: values for field, values in zip(frame["schema"]["fields"], frame["data"]["values"])}
+    assert found["message"] == ["payment made"]
+    assert found["level"] == ["warn"]
+    (link,) = sources["elasticsearch-logs"]["dataLinks"]
+    assert (found[link["field"]], link["datasourceUid"]) == ([number], "jaeger")
+
+
 def test_spans_are_kept_in_elasticsearch(host, payments):
     status, indices = elastic(host, "_cat/indices/pachedu-traces-jaeger-*?format=json&h=index,pri,rep,health")
     assert status == 200

@@ -35,6 +35,14 @@ def test_levels_and_categories_are_those_of_the_requirements():
     }
 
 
+def test_grafana_asks_for_fields_of_the_contract():
+    """Its links between a line and its trace, and its colours, come by these names."""
+    defaults = yaml.safe_load((ROOT / "roles" / "grafana" / "defaults" / "main.yml").read_text())
+    named = {name: value for name, value in defaults.items() if re.fullmatch(r"grafana_log_\w+_field", name)}
+    assert len(named) == 4
+    assert {name for name, value in named.items() if value not in FIELDS} == set()
+
+
 def test_what_is_protected_goes_last_and_is_kept_by_the_month():
     ordered = sorted(CONTRACT["categories"].values(), key=lambda category: category["deletion_order"])
     assert [category["protected"] for category in ordered] == [False, False, False, True, True]

@@ -31,7 +31,7 @@ MUTATE_TYPES = {"integer", "integer_eu", "float", "float_eu", "string", "boolean
 def folder(tmp_path_factory):
     """What `replay` prepares for a real Logstash, with two cases."""
     place = tmp_path_factory.mktemp("replay")
-    replay.prepare(place, [case for case in cases.read() if case.name in ("requirements-example", "beats-plain")])
+    replay.prepare(place, [case for case in cases.read() if case.name in ("names-of-an-application", "beats-plain")])
     return place
 
 
