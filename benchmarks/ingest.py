@@ -129,7 +129,7 @@ def sustain(connect, settings):
         return number
 
     began = time.time()
-    sender = load.Paced("logs", time.monotonic() + settings["seconds"], 0.0, send)
+    sender = load.Paced("logs", None, 0.0, time.monotonic() + settings["seconds"], send)
     sender.start()
     sender.join()
     ended = time.time()

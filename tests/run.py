@@ -339,7 +339,7 @@ def molecule(stage: Stage) -> None:
     try:
         at_once = lanes(os.environ.get("LANES", ""), len(wanted), available_memory())
         engine.ensure()
-        host.allow_maps()
+        host.raise_limits()
         images.ensure([])
         artifacts.ensure()
     except LabError as error:

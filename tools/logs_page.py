@@ -166,9 +166,11 @@ A line that Elasticsearch refuses is kept below `/var/lib/logstash/dead_letter_q
 `logstash_dead_letter_queue_retain_age`; their number is watched. When the cause is gone, replay them:
 
 ```console
-ansible-playbook -i INVENTORY site.yml --limit logstash --tags logstash -e logstash_replay_dead_letters=true   # a second pipeline sends them again
-ansible-playbook -i INVENTORY site.yml --limit logstash --tags logstash                                        # takes it away
+ansible-playbook -i INVENTORY site.yml --limit logstash --tags logstash -e logstash_replay_dead_letters=true
+ansible-playbook -i INVENTORY site.yml --limit logstash --tags logstash
 ```
+
+The first run adds a second pipeline that sends them again, the second takes it away.
 
 They come back as they were after the filters, masked already, and each goes to the index that it was meant for. What is read is deleted;
 what Elasticsearch refuses again is kept as a dead letter of the second pipeline, with the reason in Logstash's log.

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from tests.lab import artifacts, host
 
-START_SECONDS = 30
+START_SECONDS = 120
 
 
 class NotPromQL(Exception):
@@ -64,4 +64,4 @@ def running(folder: Path) -> Iterator[Engine]:
         yield engine
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)

@@ -112,7 +112,7 @@ def _demo(options: argparse.Namespace) -> None:
     artifacts.ensure()
     say("\n".join(artifacts.table()))
     say(f"== The test host {DEMO}, and {DEMO_APPLICATIONS} for the applications")
-    host.allow_maps()
+    host.raise_limits()
     host.start(DEMO, "debian13", DEMO_PORTS, network=DEMO_NETWORK)
     host.start(DEMO_APPLICATIONS, "debian13", aliases=("api", "frontend"), network=DEMO_NETWORK)
     say("== Deploying: ansible-playbook site.yml -i inventories/demo")

@@ -47,6 +47,7 @@ def apt_install(packages: list[str]) -> None:
         raise BootstrapError(f"Please install {', '.join(packages)}: this machine has no apt-get to do it.")
     print(f"Installing {', '.join(packages)} with apt-get", flush=True)
     apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y", "--no-install-recommends"]
+    apt += ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=5"]
     install = root_command([*apt, "install", *packages])
     said = ""
     for command in (install, root_command(["apt-get", "update", "-qq"]), install):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .common import LabError, say
 
-CONNECT_SECONDS = 8
+CONNECT_SECONDS = 20
 ATTEMPTS = 3
 MAVEN_CENTRAL = "https://repo1.maven.org/maven2"
 

@@ -18,9 +18,12 @@ NETWORK = "observability-lab"
 MEMORY = "4g"
 DISK = "20G"
 VOLUMES = CACHE / "volumes"
-BOOT_SECONDS = 90
-MAP_COUNT = Path("/proc/sys/vm/max_map_count")
-MAP_COUNT_WANTED = 1048576  # what Elasticsearch asks of its host; containers share the machine's
+BOOT_SECONDS = 300
+REMOVALS = 3  # tries
+LIMITS = {
+    "vm.max_map_count": 1048576,  # what Elasticsearch asks of its host
+    "fs.inotify.max_user_instances": 1024,  # some for each systemd
+}
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 
@@ -31,7 +34,7 @@ def start(name: str, image: str = "debian13", ports: tuple[int, ...] = (), alias
     """
     if not NAME.fullmatch(name):
         raise LabError(f"'{name}' cannot be a host's name: use small letters, digits and '-', 41 at most.")
-    allow_maps()
+    raise_limits()
     state = _state(name)
     if state is None:
         with locked("hosts"):  # so that nobody removes the network, still empty, meanwhile
@@ -46,11 +49,25 @@ def start(name: str, image: str = "debian13", ports: tuple[int, ...] = (), alias
     say(f"{name}: up at {address(name)} (limits: {MEMORY} of memory, {_disk_words(name)})")
 
 
+def _remove(name: str) -> None:
+    """On a busy machine the engine may not hear in time that the host's processes have ended."""
+    for attempt in range(1, REMOVALS + 1):
+        try:
+            run(["docker", "rm", "-f", "-v", name])
+            return
+        except LabError:
+            if _state(name) is None:
+                return
+            if attempt == REMOVALS:
+                raise
+            time.sleep(attempt)
+
+
 def stop(name: str) -> None:
     """Remove a host and its disk. Nothing that the lab did not start is touched."""
     found = _state(name) is not None
     if found:
-        run(["docker", "rm", "-f", "-v", name])
+        _remove(name)
     for volume in output(["docker", "volume", "ls", "-q", "--filter", f"label={LABEL}={name}"]).split():
         run(["docker", "volume", "rm", volume])
         found = True
@@ -103,10 +120,11 @@ def _state(name: str) -> str | None:
     return status
 
 
-def allow_maps() -> None:
-    """A host of its own would set this itself; in a container it cannot."""
-    if int(MAP_COUNT.read_text()) < MAP_COUNT_WANTED:
-        run(as_root(["sysctl", "-q", "-w", f"vm.max_map_count={MAP_COUNT_WANTED}"]))
+def raise_limits() -> None:
+    """What a host of its own would set itself, or has for itself: in a container it cannot, and shares the machine's."""
+    for name, wanted in LIMITS.items():
+        if int(Path("/proc/sys", *name.split(".")).read_text()) < wanted:
+            run(as_root(["sysctl", "-q", "-w", f"{name}={wanted}"]))
 
 
 def _networks() -> list[str]:

@@ -4,7 +4,7 @@
 """A bounded load on a platform of the lab: log lines into Elasticsearch, series to scrape, spans over OTLP.
 
 It runs on a test host with nothing but python3, as one file: python3 load.py SETTINGS, where SETTINGS is a file of JSON. It ends by itself,
-after its seconds, and prints what it sent and what was refused as JSON.
+when all of its seconds was sent, and prints what it sent and what was refused as JSON.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import http.client
 import http.server
+import itertools
 import json
 import secrets
 import ssl
@@ -22,20 +23,23 @@ from pathlib import Path
 
 BATCH = 500
 SPANS_AT_ONCE = 50
+SLOWEST = 5  # times as long as it should take: then it ends
 
 
 class Paced(threading.Thread):
-    """Does one thing at a steady rate until the end; counts what went well and what did not."""
+    """Does one thing at a steady rate or as fast as it goes, so many times or until it is late; counts what went well and what did not."""
 
-    def __init__(self, name, end, each, send):
+    def __init__(self, name, times, each, latest, send):
         super().__init__(name=name, daemon=True)
-        self.end, self.each, self.send = end, each, send
+        self.times, self.each, self.latest, self.send = times, each, latest, send
         self.sent = self.failed = 0
         self.problem = ""
 
     def run(self):
         due = time.monotonic()
-        while time.monotonic() < self.end:
+        for _turn in itertools.count() if self.times is None else range(self.times):
+            if time.monotonic() > self.latest:
+                return
             try:
                 self.sent += self.send()
             except (OSError, http.client.HTTPException, ValueError) as error:
@@ -50,7 +54,7 @@ def poster(address, context, headers):
     state = {}
 
     def post(path, body, content_type):
-        connection = state.get("connection") or http.client.HTTPSConnection(*address, context=context, timeout=20)
+        connection = state.get("connection") or http.client.HTTPSConnection(*address, context=context, timeout=60)
         state["connection"] = None
         connection.request("POST", path, body, {**headers, "Content-Type": content_type})
         answer = connection.getresponse()
@@ -153,10 +157,14 @@ def main(path):
         return SPANS_AT_ONCE
 
     server = serve_series(settings["series_port"], settings["series"])
-    end = time.monotonic() + settings["seconds"]
+    seconds = settings["seconds"]
+    latest = time.monotonic() + seconds * SLOWEST
     senders = [
-        Paced("logs", end, BATCH / settings["logs_per_second"], send_logs),
-        Paced("spans", end, SPANS_AT_ONCE / settings["spans_per_second"], send_spans),
+        Paced(name, round(seconds * rate / at_once), at_once / rate, latest, send)
+        for name, rate, at_once, send in (
+            ("logs", settings["logs_per_second"], BATCH, send_logs),
+            ("spans", settings["spans_per_second"], SPANS_AT_ONCE, send_spans),
+        )
     ]
     for sender in senders:
         sender.start()

@@ -36,7 +36,7 @@ def play(playbook, *arguments, cwd=ROOT, environment=None, hosts=None, **variabl
         *(["-e", json.dumps(variables)] if variables else []),
     ]
     settings = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", **(environment or {})}
-    done = subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=2400, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -53,7 +53,7 @@ def secret(name):
 
 def curl(host, url, *options, login=None, ca="prometheus"):
     """Status and body of one request made on the host; status 0 means that no HTTP answer came."""
-    command = ["curl", "-sS", "--max-time", "10", "-o", "/tmp/answer", "-w", "%{http_code}", "--cacert", f"/etc/{ca}/ca.crt", *options]
+    command = ["curl", "-sS", "--max-time", "60", "-o", "/tmp/answer", "-w", "%{http_code}", "--cacert", f"/etc/{ca}/ca.crt", *options]
     if login:
         command += ["-u", ":".join(login)]
     result = host.run(f"rm -f /tmp/answer; {shlex.join([*command, url])}; echo; cat /tmp/answer 2>/dev/null")
@@ -105,12 +105,17 @@ def query(host, expression):
 
 
 def eventually(probe, seconds=60, pause=1.0):
-    """The first true value that probe returns within so many seconds; otherwise its last one."""
+    """The first true value that probe returns within so many seconds; otherwise its last one, or the error that it ended with."""
     end = time.monotonic() + seconds
     while True:
-        value = probe()
-        if value or time.monotonic() > end:
-            return value
+        try:
+            value = probe()
+        except (AssertionError, LookupError, TypeError, ValueError):  # an answer that is not yet what it will be
+            if time.monotonic() > end:
+                raise
+        else:
+            if value or time.monotonic() > end:
+                return value
         time.sleep(pause)
 
 
@@ -145,7 +150,7 @@ def restarts(host):
 
 
 def put_under_load(host, other, seconds, logs=2000, series=5000, spans=200):
-    """Load from the other host, for so many seconds; what was sent and refused, by kind."""
+    """Load from the other host, of so many seconds; what was sent and refused, by kind."""
     settings = {
         "host": "jaeger",
         "ca": "/etc/node_exporter/ca.crt",

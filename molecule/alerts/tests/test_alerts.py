@@ -38,7 +38,8 @@ class Received:
 
     @staticmethod
     def _lines(host, name):
-        return [json.loads(line) for line in host.check_output(f"cat {FOLDER}/{name}").splitlines()]
+        whole = host.run_expect([0], f"cat {FOLDER}/{name}").stdout.split("\n")[:-1]  # the last one may be half written
+        return [json.loads(line) for line in whole]
 
     def to(self, *paths):
         return [post["json"] for post in self.posts if post["path"] in paths]
@@ -95,7 +96,7 @@ def alerts(host, name):
     return json.loads(curl(host, url, login=metrics_login(), ca="alertmanager")[1])
 
 
-def told(host, p0=(), p1=(), p2=(), seconds=150):
+def told(host, p0=(), p1=(), p2=(), seconds=300):
     """Wait until people have been told of all of these, and return what was received; it fails with what is missing."""
 
     def missing():
@@ -138,7 +139,7 @@ def test_a_slow_api_then_errors_then_a_slow_database_then_none(host, application
     incident(applications, "slow_database", "stop")
     incident(applications, "database_down")
     told(host, ["DatabaseConnectionFailures"])
-    assert eventually(lambda: silent(host, "DatabaseSlowQueries"), 90), alerts(host, "DatabaseSlowQueries")
+    assert eventually(lambda: silent(host, "DatabaseSlowQueries"), 180), alerts(host, "DatabaseSlowQueries")
     incident(applications, "database_down", "stop")
 
 
@@ -192,7 +193,7 @@ def test_each_incident_is_told_to_the_right_people(host, applications):
 
 def test_what_has_time_is_in_the_daily_digest(host):
     """Late reports to a regulator (P3), of which compliance_violation makes some, are in a mail of their own, and in nothing else."""
-    assert eventually(lambda: ("RegulatoryReportLate", "P3") in Received(host).mailed(), 90, 2), alerts(host, "RegulatoryReportLate")
+    assert eventually(lambda: ("RegulatoryReportLate", "P3") in Received(host).mailed(), 180, 2), alerts(host, "RegulatoryReportLate")
     received = Received(host)
     subjects = [dict(mail["headers"])["Subject"] for mail in received.mails if "RegulatoryReportLate" in mail["texts"]["text/plain"]]
     assert subjects
@@ -211,7 +212,7 @@ def silent(host, name, **labels):
 
 def test_what_follows_from_something_told_is_not_told(host):
     for name in FOLLOWING:
-        assert eventually(lambda name=name: silent(host, name), 90), (name, alerts(host, name))
+        assert eventually(lambda name=name: silent(host, name), 180), (name, alerts(host, name))
     told_beside = {name for name, _severity in Received(host).mailed() if name in FOLLOWING}
     assert told_beside == set()
 
@@ -236,23 +237,24 @@ def test_an_alert_that_nobody_resolves_is_raised(host):
     assert "raised from P1 because nobody resolved it in time" in mail["texts"]["text/plain"]
     assert any(sms["message"].startswith("P0 escalated ApiAbuse. ") for sms in received.to(SMS))
     # The alert itself is not told again beside its escalation.
-    assert eventually(lambda: silent(host, "ApiAbuse", severity="P1"), 30), alerts(host, "ApiAbuse")
+    assert eventually(lambda: silent(host, "ApiAbuse", severity="P1"), 90), alerts(host, "ApiAbuse")
 
 
 def test_a_host_that_is_down_is_one_page(host, applications):
     applications.check_output("systemctl stop node_exporter")
     told(host, ["HostDown"])
     applications.check_output("systemctl start node_exporter")
-    assert eventually(lambda: ("HostDown", "P0") in Received(host).mailed("resolved"), 90, 2)
+    assert eventually(lambda: ("HostDown", "P0") in Received(host).mailed("resolved"), 180, 2)
 
 
 def test_an_outage_of_everything_is_one_page(host, applications):
     before = Received(host).pages()
     applications.check_output("systemctl stop demo-platform-api demo-platform-frontend")
     told(host, ["PlatformOutage"])
-    assert eventually(lambda: silent(host, "ServiceDown"), 60), alerts(host, "ServiceDown")
+    assert eventually(lambda: silent(host, "ServiceDown"), 120), alerts(host, "ServiceDown")
     time.sleep(15)
-    assert set(Received(host).pages()) - set(before) == {"PlatformOutage"}
+    # As above: what was told before may be raised meanwhile.
+    assert {name for name in set(Received(host).pages()) - set(before) if not name.endswith(" raised")} == {"PlatformOutage"}
     applications.check_output("systemctl start demo-platform-api demo-platform-frontend")
 
 

@@ -204,7 +204,8 @@ def test_the_platforms_own_services_log_into_it(host):
     host.check_output("systemctl restart node_exporter")
 
     def units():
-        search = {"size": 500, "query": {"match_all": {}}, "_source": ["systemd.unit", "host.name"]}
+        newest = [{"@timestamp": "desc"}]
+        search = {"size": 5000, "query": {"match_all": {}}, "sort": newest, "_source": ["systemd.unit", "host.name"]}
         hits = elastic(host, "pachedu-logs-*/_search", *JSON, "-d", json.dumps(search))[1]["hits"]["hits"]
         return {hit["_source"].get("systemd.unit") for hit in hits if hit["_source"].get("host.name") == "lab-logs"}
 
@@ -251,8 +252,9 @@ def test_an_outage_that_the_journal_cannot_keep_loses_the_oldest(host, shipper):
         kept = int(shipper.check_output(f"journalctl --output=cat | grep -c '^{number}'"))
         assert 0 < kept < BEYOND
     finally:
-        host.check_output("systemctl start logstash")
+        # Before anything is shipped again, which is noted in the journal, too.
         shipper.check_output("rm -f /etc/systemd/journald.conf.d/small.conf; systemctl restart systemd-journald")
+        host.check_output("systemctl start logstash")
     newest = {"query": {"match_phrase": {"message": f"{number}-{BEYOND - 1}"}}}
 
     def newest_arrived():

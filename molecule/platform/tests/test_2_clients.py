@@ -104,7 +104,7 @@ def test_spans_are_kept_in_elasticsearch(host, payments):
     assert status == 200
     assert any("-jaeger-span-" in index["index"] for index in indices)
     assert {(index["pri"], index["rep"], index["health"]) for index in indices} == {("1", "0", "green")}
-    assert elastic(host, "_cluster/health")[1]["status"] == "green"
+    assert eventually(lambda: elastic(host, "_cluster/health")[1]["status"] == "green", 60)
 
 
 def test_spans_of_opentelemetry_are_read_back(host, application):

@@ -32,7 +32,16 @@ def log_line(host):
 
 
 @pytest.fixture
-def settings(host):
+def by_hand(host):
+    """No collection but those that a test begins: a start while one is under way would wait for that, which has read what was before."""
+    host.check_output("systemctl stop platform_metrics.timer")
+    assert eventually(lambda: unit(host, UNIT, "ActiveState")["ActiveState"] in ("inactive", "failed"), 60)
+    yield
+    host.check_output("systemctl start platform_metrics.timer")
+
+
+@pytest.fixture
+def settings(host, by_hand):
     """A function that changes the collector's settings; they are put back afterwards."""
     kept = host.check_output(f"cat {SETTINGS}")
 
@@ -114,7 +123,7 @@ def test_certificates_expire_when_openssl_says(host, name):
     assert shown(host)[f'observability_certificate_expiry_timestamp_seconds{{component="{name}"}}'] == expiry
 
 
-def test_elasticsearch_that_is_stopped_shows_and_hides_nothing(host):
+def test_elasticsearch_that_is_stopped_shows_and_hides_nothing(host, by_hand):
     host.check_output("systemctl stop elasticsearch")
     try:
         found = collect(host)
@@ -128,7 +137,7 @@ def test_elasticsearch_that_is_stopped_shows_and_hides_nothing(host):
     assert eventually(lambda: collect(host)["observability_elasticsearch_up"] == 1, 60, 3)
 
 
-def test_a_login_that_is_refused_shows_and_is_no_outage(host):
+def test_a_login_that_is_refused_shows_and_is_no_outage(host, by_hand):
     kept = host.check_output(f"cat {PASSWORD}")
     try:
         host.run_expect([0], f"echo wrong > {PASSWORD}")
@@ -156,7 +165,6 @@ def test_a_service_that_never_answers_is_down_and_hides_nothing(host, settings):
 def test_a_collection_that_is_killed_leaves_the_file_before(host, settings):
     collect(host)
     output = json.loads(host.check_output(f"cat {SETTINGS}"))["output"]
-    host.check_output("systemctl stop platform_metrics.timer")
     before = host.check_output(f"cat {output}")
     host.check_output(f"systemd-run --quiet --unit=silent python3 -c {json.dumps(SILENT)}")
     try:
@@ -169,7 +177,6 @@ def test_a_collection_that_is_killed_leaves_the_file_before(host, settings):
         assert host.check_output(f"ls -A $(dirname {output})") == "platform_metrics.prom"
     finally:
         host.run("systemctl stop silent")
-        host.check_output("systemctl start platform_metrics.timer")
 
 
 def test_its_user_may_read_nothing_of_others(host):

@@ -108,7 +108,7 @@ def test_runbooks_are_pages_of_the_gateway(other):
 @pytest.mark.parametrize("port", TLS_PORTS)
 def test_nothing_is_said_without_tls(other, port):
     """An answer, if any, is the refusal of the request itself."""
-    status, body = curl(other, f"http://jaeger:{port}/", login=admin_login(), ca="node_exporter")
+    status, body = curl(other, f"http://jaeger:{port}/", "--max-time", "10", login=admin_login(), ca="node_exporter")
     assert status in (0, 400), body
 
 

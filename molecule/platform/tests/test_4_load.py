@@ -25,8 +25,7 @@ def load(host):
 def test_everything_sent_was_taken(host, load):
     sent, _before = load
     assert (sent["logs"]["failed"], sent["spans"]["failed"]) == (0, 0), sent
-    assert sent["logs"]["sent"] >= 2000 * SECONDS * 0.9
-    assert sent["spans"]["sent"] >= 200 * SECONDS * 0.9
+    assert (sent["logs"]["sent"], sent["spans"]["sent"]) == (2000 * SECONDS, 200 * SECONDS)
     elastic(host, "pachedu-logs-load/_refresh", "-X", "POST")
     assert elastic(host, "pachedu-logs-load/_count")[1]["count"] == sent["logs"]["sent"]
 
@@ -34,7 +33,7 @@ def test_everything_sent_was_taken(host, load):
 def test_every_span_is_kept(host, load):
     sent, _before = load
     search = "pachedu-traces-jaeger-span-*/_count?q=process.serviceName:load"
-    assert eventually(lambda: elastic(host, search)[1]["count"] == sent["spans"]["sent"], 60), elastic(host, search)
+    assert eventually(lambda: elastic(host, search)[1]["count"] == sent["spans"]["sent"], 180), elastic(host, search)
 
 
 def test_every_series_is_scraped(host, load):

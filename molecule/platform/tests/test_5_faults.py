@@ -54,7 +54,7 @@ def pids(host):
 def test_every_service_comes_back_when_its_process_dies(host):
     before = pids(host)
     host.check_output("kill -9 " + " ".join(before.values()))
-    assert_all_healthy(host, 150)
+    assert_all_healthy(host, 400)
     after = pids(host)
     assert {name for name in PLATFORM if after[name] == before[name]} == set()
 
@@ -63,10 +63,16 @@ def test_full_disk_loses_nothing_and_is_recovered_from(host):
     """The disk of the data is filled to the last block while documents are written, then freed."""
     document = ("-H", "Content-Type: application/json", "-d", json.dumps({"message": "before the disk was full"}))
     assert elastic(host, "pachedu-logs-full/_doc/1?refresh=true", "-X", "PUT", *document)[0] in (200, 201)
-    samples = float(query(host, 'count_over_time(up{job="prometheus"}[1h])')[0]["value"][1])
+    samples = float(query(host, 'count_over_time(up{job="prometheus"}[1d])')[0]["value"][1])
     try:
-        host.run("fallocate -l $(df --output=avail -k /var/lib | tail -n 1)K /var/lib/filler; cat /dev/zero >> /var/lib/filler 2>/dev/null")
-        assert host.check_output("df --output=avail -k /var/lib | tail -n 1").strip() == "0"
+        host.run("fallocate -l $(df --output=avail -k /var/lib | tail -n 1)K /var/lib/filler")
+
+        def full():
+            """A merge may free a block in between."""
+            host.run("cat /dev/zero >> /var/lib/filler 2>/dev/null")
+            return host.check_output("df --output=avail -k /var/lib | tail -n 1").strip() == "0"
+
+        assert eventually(full, 30)
         time.sleep(45)  # the disk is looked at every 30 s
         assert unit(host, "elasticsearch", "ActiveState")["ActiveState"] == "active"
         assert elastic(host, "pachedu-logs-full/_doc/2?timeout=5s", "-X", "PUT", *document)[0] not in (200, 201)
@@ -78,9 +84,9 @@ def test_full_disk_loses_nothing_and_is_recovered_from(host):
 
     assert eventually(written, 120, 3)
     assert elastic(host, "pachedu-logs-full/_doc/1")[1]["_source"] == {"message": "before the disk was full"}
-    assert_all_healthy(host, 60)
+    assert_all_healthy(host, 180)
     assert eventually(lambda: query(host, 'time() - timestamp(up{job="prometheus"}) < 20'), 60)
-    assert float(query(host, 'count_over_time(up{job="prometheus"}[1h])')[0]["value"][1]) >= samples
+    assert float(query(host, 'count_over_time(up{job="prometheus"}[1d])')[0]["value"][1]) >= samples
 
 
 def test_spans_and_logs_wait_while_elasticsearch_is_away(host, application):
@@ -97,7 +103,7 @@ def test_spans_and_logs_wait_while_elasticsearch_is_away(host, application):
         time.sleep(max(0.0, OUTAGE - (time.monotonic() - started)))
     finally:
         host.check_output("systemctl start elasticsearch")
-    assert_all_healthy(host, 120)
+    assert_all_healthy(host, 400)
 
     def log_found():
         status, found = elastic(host, f"pachedu-logs-*/_search?q=event.id:%22{marker}%22")
@@ -114,9 +120,9 @@ def test_spans_and_logs_wait_while_elasticsearch_is_away(host, application):
 
 def test_restarted_machine_comes_back_by_itself(host):
     documents = elastic(host, "pachedu-logs-full/_count")[1]["count"]
-    subprocess.run(["docker", "restart", "-t", "60", "lab-platform"], check=True, capture_output=True, timeout=120)
-    assert eventually(lambda: host.run("systemctl is-system-running").stdout.strip() == "running", 120, 2)
-    assert_all_healthy(host, 180)
+    subprocess.run(["docker", "restart", "-t", "60", "lab-platform"], check=True, capture_output=True, timeout=300)
+    assert eventually(lambda: host.run("systemctl is-system-running").stdout.strip() == "running", 300, 2)
+    assert_all_healthy(host, 400)
     assert elastic(host, "pachedu-logs-full/_count")[1]["count"] == documents
     assert host.check_output("nft list table inet observability")
     assert eventually(lambda: not query(host, 'up{job!~"pachedu-.+"} == 0'), 180)

@@ -167,9 +167,8 @@ def test_nobody_is_told_of_alerts_and_nothing_else_is_scraped(own, copied, scrat
 def test_a_damaged_copy_is_a_failed_rehearsal(own, copied, scratch):
     name = scratch.check_output(f"cd {COPY}/{SOURCE} && ls -d *-data | tail -n 1")
     path = scratch.check_output(f"ls {COPY}/{SOURCE}/{name}/grafana/grafana.db.*")
-    scratch.check_output(
-        f"cp -a {path} /root/good && rm -r /var/lib/observability-backup/{name} && printf x | dd of={path} bs=1 seek=99 conv=notrunc"
-    )
+    flip = f"f = open('{path}', 'r+b'); f.seek(99); byte = f.read(1)[0]; f.seek(99); f.write(bytes([byte ^ 1]))"
+    scratch.check_output(f'cp -a {path} /root/good && rm -r /var/lib/observability-backup/{name} && python3 -c "{flip}"')
     try:
         code, output = rehearse(own)
     finally:

@@ -130,7 +130,7 @@ def test_rotated_password_takes_effect_without_a_restart(host):
         _status, body = curl(host, query, login=metrics_login())
         return json.loads(body)["data"]["result"][0]["value"][1] == "1"
 
-    assert eventually(all_up, 45)
+    assert eventually(all_up, 120)
     assert_unchanged_run()
 
 
@@ -184,7 +184,7 @@ def kill_when(host, condition, pattern, **variables):
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PIPELINING": "0"}
     command = ["ansible-playbook", "site.yml", "-i", inventory(), "-e", json.dumps(variables)]
     run = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    watcher = f"for i in $(seq 6000); do if {condition}; then pkill -9 -f '{pattern}'; echo killed; exit; fi; sleep 0.01; done"
+    watcher = f"for i in $(seq 60000); do if {condition}; then pkill -9 -f '{pattern}'; echo killed; exit; fi; sleep 0.01; done"
     try:
         result = host.run(watcher)
     finally:

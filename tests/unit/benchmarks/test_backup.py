@@ -311,7 +311,7 @@ def test_as_many_lines_are_added_as_asked_for_in_whole_requests():
 
 def test_what_is_sustained_is_marked(unused_port):
     sent = []
-    settings = {"seed": 1, "index": "load", "seconds": 0.2, "series": 2, "series_port": unused_port}
+    settings = {"seed": 1, "index": "load", "seconds": 2, "series": 2, "series_port": unused_port}
     result = ingest.sustain(answering(sent), settings)
     assert result["sent"] == sum(number for _when, number in result["marks"]) == ingest.BATCH * len(sent) > 0
     assert result["failed"] == 0

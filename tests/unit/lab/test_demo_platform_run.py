@@ -21,15 +21,18 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.lab.common import ROOT
 from tests.lab.demo_platform import command, contract, logs
 from tests.lab.demo_platform.incidents import INCIDENTS
 
 CONTRACT = contract.read()
+LOGS = yaml.safe_load((ROOT / "files" / "logs.yml").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +121,7 @@ def test_a_process_is_small_and_idle(start):
     before, at = metrics["process_cpu_seconds"].samples[0].value, time.monotonic()
     time.sleep(6)
     used = running.metrics()["process_cpu_seconds"].samples[0].value - before
-    assert used / (time.monotonic() - at) < 0.05
+    assert used / (time.monotonic() - at) < 0.2
 
 
 def test_counters_rise_with_time(start):
@@ -157,7 +160,7 @@ def test_time_can_be_advanced(start, archive):
     started = time.monotonic()
     done = shell(archive, "advance", "900", "--control", running.control)
     assert done.stdout == f"{running.control}: advanced by 900 seconds\n"
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     after = running.metrics()["pachedu_transactions"].samples
     assert sum(sample.value for sample in after) > sum(sample.value for sample in before) + 50
 
@@ -301,8 +304,8 @@ def test_logs_reach_elasticsearch_in_the_indices_of_their_category(start, record
     lines = [json.loads(line) for line in body.splitlines()]
     assert lines
     for action, source in zip(lines[::2], lines[1::2]):
-        day = source["@timestamp"][:10].replace("-", ".")
-        assert action == {"create": {"_index": f"own-logs-{source['category']}-{day}"}}
+        period = source["@timestamp"][: {"day": 10, "month": 7}[LOGS["categories"][source["category"]]["period"]]].replace("-", ".")
+        assert action == {"create": {"_index": f"own-logs-{source['category']}-{period}"}}
     processes = subprocess.run(["ps", "-o", "args=", str(running.process.pid)], capture_output=True, text=True, check=True)
     assert "secret word" not in processes.stdout
 

@@ -82,9 +82,11 @@ def test_a_full_queue_makes_writers_wait(tmp_path):
 
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
-    time.sleep(0.5)
-    waiting = len(written)
-    assert 0 < waiting < 40
+    waiting = 0
+    while not waiting or waiting != len(written):
+        waiting = len(written)
+        time.sleep(0.5)
+    assert waiting < 40
     assert small.size() <= 2048
     taken = []
     while len(taken) < 40:

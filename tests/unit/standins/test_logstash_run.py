@@ -20,7 +20,7 @@ import pytest
 
 from tests.standins import pack
 
-TRIES = 100
+TRIES = 600
 PLAIN_INDEX = "index => 'x' data_stream => false manage_template => false"
 
 

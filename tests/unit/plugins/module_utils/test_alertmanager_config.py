@@ -215,14 +215,14 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(anything)
 def test_whatever_is_given_gets_findings_and_no_crash(value):
     for finding in config.alertmanager_config_findings(value):
         assert set(finding) == {"level", "check", "message"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(KEYS), anything)
 def test_whatever_stands_in_one_place_of_a_route(key, value):
     config.alertmanager_config_findings(changed((*ROUTES, 1, key), value))

@@ -303,7 +303,7 @@ COUNTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(SETS, st.fixed_dictionaries({"config": COUNTS, "data": COUNTS}), st.integers(0, 800), st.integers(0, 200))
 def test_whatever_the_history(sets, rules, budget, shared):
     plan = plan_retention(sets, rules, budget, shared)

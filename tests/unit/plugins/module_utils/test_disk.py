@@ -6,7 +6,7 @@ import re
 
 import pytest
 from ansible_collections.pachedu.observability.plugins.module_utils import disk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 GIB = 1024 * disk.MIB
@@ -82,7 +82,6 @@ def test_refusals_say_what_and_how_much(size, components, keep, message):
         disk.disk_plan(size, components, keep)
 
 
-@settings(deadline=None)
 @given(disk_mb=st.integers(0, 5_000_000), components=placements, keep=st.integers(1, 4))
 def test_shares_never_pass_the_disk(disk_mb, components, keep):
     try:

@@ -346,7 +346,7 @@ HOLDS = st.lists(
 BUDGETS = st.none() | st.integers(0, 5 * 10**9)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(STORES, HOLDS, BUDGETS, st.booleans(), st.integers(-1000, 1000))
 def test_any_store(store, holds, budget, trust, shift):
     rules = policy(budget_bytes=budget, holds=holds, trust_clock=trust)
@@ -388,7 +388,7 @@ def test_any_store(store, holds, budget, trust, shift):
         assert gone(plan(rest, rules, now)) == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(STORES, BUDGETS, st.integers(0, 60))
 def test_two_runs_at_once_or_one_broken_off_want_no_more_than_one(store, budget, done):
     rules = policy(budget_bytes=budget, trust_clock=True)
@@ -398,7 +398,7 @@ def test_two_runs_at_once_or_one_broken_off_want_no_more_than_one(store, budget,
     assert whole[:done] + second == whole
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(3, 400), st.integers(5, 4000), st.sampled_from([("audit", "application"), tuple(PERIOD), ("performance",)]))
 def test_no_jump_of_the_clock_deletes_for_age(days, jump, categories):
     store = history(days, categories=categories)

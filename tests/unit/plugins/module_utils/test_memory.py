@@ -6,7 +6,7 @@ import re
 
 import pytest
 from ansible_collections.pachedu.observability.plugins.module_utils import memory
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 GIB = 1024 * memory.MIB
@@ -108,7 +108,6 @@ def test_a_reserve_given_by_the_user_is_kept():
     assert plan["total_mb"] == 3072
 
 
-@settings(deadline=None)
 @given(host_mb=st.integers(0, 200_000), components=placements)
 def test_a_plan_never_overcommits_and_wastes_nothing(host_mb, components):
     try:
@@ -132,7 +131,6 @@ def test_a_plan_never_overcommits_and_wastes_nothing(host_mb, components):
         assert limits["memory_high_mb"] < limits["memory_max_mb"]
 
 
-@settings(deadline=None)
 @given(
     host_mb=st.integers(1024, 64_000),
     components=placements,
@@ -149,7 +147,6 @@ def test_pins_and_reserves_never_overcommit(host_mb, components, overrides, rese
     assert all(sizes[name] == pin for name, pin in overrides.items() if name in sizes)
 
 
-@settings(deadline=None)
 @given(host_mb=st.integers(0, 4096), components=placements.filter(bool))
 def test_adding_what_the_refusal_asks_for_is_just_enough(host_mb, components):
     try:
@@ -161,7 +158,6 @@ def test_adding_what_the_refusal_asks_for_is_just_enough(host_mb, components):
             memory.memory_plan((host_mb + missing - 1) * memory.MIB, components)
 
 
-@settings(deadline=None)
 @given(
     amount=st.integers(0, 10_000),
     wishes=st.dictionaries(st.text("abcdef", min_size=1), st.tuples(st.integers(1, 50), st.integers(0, 5000)), min_size=1),

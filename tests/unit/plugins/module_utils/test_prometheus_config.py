@@ -100,7 +100,6 @@ def test_expressions_that_re2_refuses(pattern, problem):
     assert problem in config.regex_problem(pattern)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\r"), max_size=30))
 def test_an_escaped_text_is_always_an_expression(text):
     escaped = "".join("\\" + character if character in r"\.+*?()|[]{}^$" else character for character in text)
@@ -108,7 +107,6 @@ def test_an_escaped_text_is_always_an_expression(text):
     assert re.fullmatch(escaped, text)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab()[]{}*+?|^$\\-:P<>=!09d,i", max_size=15))
 def test_any_text_gets_an_answer(pattern):
     assert config.regex_problem(pattern) is None or config.regex_problem(pattern)
@@ -303,20 +301,20 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(anything)
 def test_whatever_is_given_gets_findings_and_no_crash(value):
     for finding in config.scrape_config_findings(value):
         assert set(finding) == {"level", "check", "message"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(KEYS), anything)
 def test_whatever_stands_in_one_place_of_a_job(key, value):
     config.scrape_config_findings([job(**{key: value})])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(anything, anything)
 def test_whatever_is_given_as_retention(size, time):
     config.retention_findings(size, time, 1000, 100)

@@ -167,7 +167,7 @@ def test_the_module_as_a_process(tmp_path, check_mode):
         text=True,
         check=True,
     )
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     result = json.loads(done.stdout)
     found = result["ansible_facts"]["observability_host"]
     assert result["changed"] is False

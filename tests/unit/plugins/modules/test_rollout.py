@@ -1213,7 +1213,7 @@ def test_real_first_second_and_changed_run(real):
     [
         ({"dies_at_once": ["2.0"]}, {"timeout": 120}, "ended by itself", 60),
         ({"dies_later": ["2.0"], "life": 0.8}, {"timeout": 120, "settle": 3}, "ended by itself", 60),
-        ({"never_ready": True}, {"timeout": 2}, "was not well within 2 s at http://127.0.0.1:.*it answered 503", 60),
+        ({"never_ready": True}, {"timeout": 10}, "was not well within 10 s at http://127.0.0.1:.*it answered 503", 60),
     ],
 )
 def test_real_release_that_is_not_well(real, settings, health, message, at_most):
