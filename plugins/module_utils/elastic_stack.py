@@ -67,6 +67,11 @@ RESERVED_PIPELINE_SETTINGS = ("dead_letter_queue.max_bytes", "queue.max_bytes")
 NODE_SETTINGS = {
     "allow_superuser",
     "api.auth.basic.password",
+    "api.auth.basic.password_policy.include.digit",
+    "api.auth.basic.password_policy.include.lower",
+    "api.auth.basic.password_policy.include.symbol",
+    "api.auth.basic.password_policy.include.upper",
+    "api.auth.basic.password_policy.length.minimum",
     "api.auth.basic.password_policy.mode",
     "api.auth.basic.username",
     "api.auth.type",

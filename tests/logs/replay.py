@@ -199,7 +199,7 @@ def written(folder: Path) -> dict[str, list[dict]]:
     path = folder / "out.ndjson"
     if not path.is_file():
         raise ReplayError(f"{path} is not there: Logstash has written nothing")
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in filter(None, path.read_text(encoding="utf-8").split("\n")):  # other ends of lines stand within texts
         document = json.loads(line)
         replayed = document.pop("replayed")
         found.setdefault(replayed.get("case"), []).append({"index": replayed.get("index"), "document": document})

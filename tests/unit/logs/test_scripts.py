@@ -119,6 +119,29 @@ def test_no_line_holds_up_the_others(text):
     assert len(event["message"]) <= 4 * CONTRACT["fields"]["message"]["max_bytes"]
 
 
+def test_what_is_no_time_holds_up_nothing_either():
+    ((event,),) = filtered("line.rb", [{"@metadata": {"line": {"message": "m", "time": "1 " * 1_500_000}}}])
+    assert "time" not in event["@metadata"]
+    ((event,),) = filtered("mask.rb", [event])
+    assert len(event["extra"]["time"]) <= CONTRACT["limits"]["value_bytes"]
+
+
+def test_what_cannot_be_read_keeps_no_secret():
+    """Whatever fails in reading: here the contract has no limits."""
+    broken = {**CONTRACT, "limits": {"value_bytes": CONTRACT["limits"]["value_bytes"]}}
+    line = {"message": "m", "password": "hunter2", "inner": [{"firstName": "Ann"}], "email": "ann@example.org"}
+    stdin = json.dumps({"@metadata": {"line": line}}) + "\n"
+    done = run("filter", "line.rb", json.dumps({"contract": broken}), stdin=stdin)
+    (event,) = json.loads(done.stdout)
+    assert event["tags"] == ["_linefailure"]
+    assert json.loads(event["message"]) == {
+        "message": "m",
+        "password": "[removed]",
+        "inner": [{"firstName": "[removed]"}],
+        "email": "ann@example.org",  # mask.rb knows it by its form
+    }
+
+
 def test_what_cannot_be_masked_is_taken_out():
     broken = {
         "masks": {name: {"replacement": mask["replacement"]} for name, mask in CONTRACT["masks"].items()},

@@ -23,9 +23,16 @@ DEEPER = "[deeper]".freeze
 CUT = "[cut]".freeze
 # The line as it came in, which some inputs keep, and which nothing would mask as well as its fields are.
 ORIGINAL = "event.original".freeze
+# What only filters write: a client of Beats can send metadata of its own.
+FILTERED = ["line", "personal", "time", "level", "rule", "category", "period"].freeze
 NOTHING = Object.new.freeze
 INTEGER = /\A-?\d{1,18}\z/
 DECIMAL = /\A-?\d{1,300}(\.\d{1,300})?([eE][+-]?\d{1,3})?\z/
+# What the date filter would take for a year that it is not: a short number, a sign, or another number of digits than four.
+YEAR = /\A(?:[+-]?\d{1,8}\z|[+-]\d|(?!\d{4}[-T])\d+[-T])/
+TIME_BYTES = 64
+# Longer numbers than that no index takes.
+NUMBER_BITS = 1024
 
 def register(params)
   contract = params["contract"]
@@ -53,7 +60,7 @@ rescue StandardError => error
   # What cannot be read must neither be lost nor go past mask.rb, which looks at texts wherever they are.
   logger.error("A line could not be read", "error" => error.class.name) if respond_to?(:logger)
   made = empty(event)
-  made.set("[message]", written(line || event.get("message")))
+  made.set("[message]", shorter(clean(written(without_removed(line || event.get("message")))), @limits["value_bytes"]))
   made.tag(UNREAD)
   [made]
 end
@@ -72,8 +79,8 @@ def one(event, line)
   own = event.to_hash
   line = from_root(event, own, line, tags)
   found, used = known(line)
-  @count = @bytes = 0
-  extra = rest(line, [], used, tags)
+  # Of this line alone: several workers run this at the same time.
+  extra = rest(line, [], used, { "keys" => 0, "bytes" => 0, "tags" => tags })
   made = empty(event)
   @fields.each { |field| put(made, field, found[field["name"]]) if found.key?(field["name"]) }
   made.set("[extra]", extra) unless extra.empty?
@@ -85,7 +92,7 @@ end
 def empty(event)
   made = LogStash::Event.new("@timestamp" => event.get("@timestamp"))
   metadata = event.get("[@metadata]") || {}
-  made.set("[@metadata]", metadata.reject { |name, _| name == "line" })
+  made.set("[@metadata]", metadata.reject { |name, _| FILTERED.include?(name) })
   made
 end
 
@@ -93,7 +100,7 @@ end
 def from_root(event, own, line, tags)
   if line.is_a?(Hash)
     agent = event.get("[@metadata][source]") == "beats" ? own.slice("host", "log") : {}
-    return agent.merge(line)
+    return agent.merge(line) { |_, ours, its| ours.is_a?(Hash) && its.is_a?(Hash) ? ours.merge(its) : its }
   end
   unless line.nil?
     tags << NOT_OBJECT
@@ -218,11 +225,15 @@ rescue IPAddr::Error
   NOTHING
 end
 
-# Text for the date filter.
+# Text for the date filter. Milliseconds may have a fraction, which it does not read.
 def to_time(value)
   return NOTHING unless value.is_a?(String) || value.is_a?(Numeric)
-  text = value.is_a?(Float) && value == value.to_i ? value.to_i.to_s : clean(value.to_s).strip
-  text.empty? ? NOTHING : text
+  return NOTHING if value.is_a?(Float) && !value.finite?
+  value = value.to_i if value.is_a?(Float) && (value == value.to_i || value.abs >= 1e11)
+  text = value.to_s
+  return NOTHING if text.bytesize > TIME_BYTES
+  text = clean(text).strip
+  text.empty? || text.match?(YEAR) ? NOTHING : text
 end
 
 # Whole and without what no index takes.
@@ -238,51 +249,52 @@ def cut(text, bytes)
 end
 
 # What the contract does not know, within the limits. In the order of names, for Logstash's objects have none of their own.
-def rest(value, path, used, tags)
+def rest(value, path, used, spent)
   kept = {}
   value.sort_by { |name, _| name.to_s }.each do |name, inner|
     place = path + [name]
     next if used[place] || inner.nil? || place.join(".") == ORIGINAL
-    if (@count += 1) > @limits["keys"]
-      tags << "_limit_keys"
+    if (spent["keys"] += 1) > @limits["keys"]
+      spent["tags"] << "_limit_keys"
       break
     end
-    key = key_of(name, tags)
-    kept[key] = removed?(place) ? @removed["replacement"] : bounded(inner, place, used, tags)
+    key = free(key_of(name, spent), kept)
+    kept[key] = removed?(place) ? @removed["replacement"] : bounded(inner, place, used, spent)
   end
   # Objects of which everything was moved.
   kept.delete_if { |key, inner| inner.respond_to?(:empty?) && inner.empty? && !inner.is_a?(String) }
 end
 
-def bounded(value, place, used, tags)
+def bounded(value, place, used, spent)
   case value = plain_number(value)
   when Hash
-    return limited(DEEPER, "_limit_depth", tags) if place.size >= @limits["depth"]
-    rest(value, place, used, tags)
+    return limited(DEEPER, "_limit_depth", spent) if place.size >= @limits["depth"]
+    rest(value, place, used, spent)
   when Array
-    return limited(DEEPER, "_limit_depth", tags) if place.size >= @limits["depth"]
-    tags << "_limit_list_items" if value.size > @limits["list_items"]
-    value.first(@limits["list_items"]).reject(&:nil?).map { |item| bounded(item, place + [""], used, tags) }
-  when String then weighed(text_of(value, tags), tags)
-  when Integer, true, false then weighed(value, tags)
-  when Float then weighed(value.finite? ? value : value.to_s, tags)
-  else weighed(text_of(value.to_s, tags), tags)
+    return limited(DEEPER, "_limit_depth", spent) if place.size >= @limits["depth"]
+    spent["tags"] << "_limit_list_items" if value.size > @limits["list_items"]
+    value.first(@limits["list_items"]).reject(&:nil?).map { |item| bounded(item, place + [""], used, spent) }
+  when String then weighed(text_of(value, spent), spent)
+  when Integer then weighed(value.bit_length > NUMBER_BITS ? text_of(value.to_s, spent) : value, spent)
+  when true, false then weighed(value, spent)
+  when Float then weighed(value.finite? ? value : value.to_s, spent)
+  else weighed(text_of(value.to_s, spent), spent)
   end
 end
 
-def limited(instead, tag, tags)
-  tags << tag
+def limited(instead, tag, spent)
+  spent["tags"] << tag
   instead
 end
 
-def weighed(value, tags)
-  @bytes += value.is_a?(String) ? value.bytesize : 8
-  @bytes > @limits["extra_bytes"] ? limited(CUT, "_limit_extra_bytes", tags) : value
+def weighed(value, spent)
+  spent["bytes"] += value.is_a?(String) ? value.bytesize : 8
+  spent["bytes"] > @limits["extra_bytes"] ? limited(CUT, "_limit_extra_bytes", spent) : value
 end
 
-def text_of(text, tags)
+def text_of(text, spent)
   text = clean(text)
-  tags << "_limit_value_bytes" if text.bytesize > @limits["value_bytes"]
+  spent["tags"] << "_limit_value_bytes" if text.bytesize > @limits["value_bytes"]
   shorter(text, @limits["value_bytes"])
 end
 
@@ -293,11 +305,27 @@ def shorter(text, bytes)
 end
 
 # A name that a reference can name, of a bounded length.
-def key_of(name, tags)
+def key_of(name, spent)
   key = clean(name.to_s).tr("[]", "()")
-  tags << "_limit_key_bytes" if key.bytesize > @limits["key_bytes"]
+  spent["tags"] << "_limit_key_bytes" if key.bytesize > @limits["key_bytes"]
   key = cut(key, @limits["key_bytes"])
   key.empty? ? "_" : key
+end
+
+# Names that were different may be equal now: each keeps its value.
+def free(key, taken)
+  return key unless taken.key?(key)
+  number = 2
+  number += 1 while taken.key?("#{key} #{number}")
+  "#{key} #{number}"
+end
+
+def without_removed(value)
+  case value
+  when Hash then value.to_h { |name, inner| [name, removed?([name]) ? @removed["replacement"] : without_removed(inner)] }
+  when Array then value.map { |item| without_removed(item) }
+  else value
+  end
 end
 
 def removed?(place)
@@ -340,13 +368,13 @@ CONTRACT = {
 test "fields come under their own names, whichever way they are written" do
   parameters { { "contract" => CONTRACT } }
   in_event do
-    line = { "msg" => "a", "amount" => "12.5", "http" => { "response" => { "status_code" => 200 } }, "trace.id" => "ABCD", "ts" => 1 }
+    line = { "msg" => "a", "amount" => "12.5", "http" => { "response" => { "status_code" => 200 } }, "trace.id" => "ABCD", "ts" => 1769860740 }
     [{ "@metadata" => { "line" => line } }]
   end
   expect("the names of the contract") do |events|
     event = events.first
     event.get("message") == "a" && event.get("[pachedu][amount]") == 12.5 && event.get("[http][response][status_code]") == 200 &&
-      event.get("[trace][id]") == "abcd" && event.get("[@metadata][time]") == "1" && event.get("extra").nil?
+      event.get("[trace][id]") == "abcd" && event.get("[@metadata][time]") == "1769860740" && event.get("extra").nil?
   end
 end
 
@@ -393,6 +421,18 @@ test "a list of objects is several lines" do
   parameters { { "contract" => CONTRACT } }
   in_event { { "@metadata" => { "line" => [{ "msg" => "a" }, { "msg" => "b" }] } } }
   expect("two") { |events| events.map { |event| event.get("message") } == ["a", "b"] }
+end
+
+test "what filters write of a line comes from no client" do
+  parameters { { "contract" => CONTRACT } }
+  in_event { { "msg" => "a", "@metadata" => { "source" => "beats", "rule" => "audit", "level" => "x", "personal" => { "user" => { "email" => "y" } } } } }
+  expect("nothing of it") { |events| events.first.get("[@metadata]") == { "source" => "beats" } }
+end
+
+test "names that become equal keep their values" do
+  parameters { { "contract" => CONTRACT } }
+  in_event { { "@metadata" => { "line" => { "a(b)" => 1, "a[b]" => 2 } } } }
+  expect("both") { |events| events.first.get("extra") == { "a(b)" => 1, "a(b) 2" => 2 } }
 end
 
 test "no name of a field stands in the way" do

@@ -90,13 +90,24 @@ def walk(value, path)
   return value if @closed.include?(path)
   case value
   when Hash
-    value.each_with_object({}) { |(name, inner), made| made[mask(name)] = walk(inner, "#{path}.#{name}") }
+    # In the order of names, so that equal lines become equal documents.
+    value.sort_by { |name, _| name.to_s }.each_with_object({}) do |(name, inner), made|
+      made[free(mask(name), made)] = walk(inner, "#{path}.#{name}")
+    end
   when Array then value.map { |item| walk(item, path) }
   when String then path.start_with?("extra.") ? cut(mask(value)) : mask(value)
   when Integer then number(value)
   when Float then value.abs.between?(1e11, 1e19) && value == value.floor ? whole(value) : value
   else value
   end
+end
+
+# Names that were different may be equal once they are masked: each keeps its value.
+def free(name, taken)
+  return name unless taken.key?(name)
+  number = 2
+  number += 1 while taken.key?("#{name} #{number}")
+  "#{name} #{number}"
 end
 
 # The other fields are cut by the filter truncate.
