@@ -184,7 +184,7 @@ def kill_when(host, condition, pattern, **variables):
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PIPELINING": "0"}
     command = ["ansible-playbook", "site.yml", "-i", inventory(), "-e", json.dumps(variables)]
     run = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    watcher = f"for i in $(seq 60000); do if {condition}; then pkill -9 -f '{pattern}'; echo killed; exit; fi; sleep 0.01; done"
+    watcher = f"for i in $(seq 20000); do if {condition}; then pkill -9 -f '{pattern}'; echo killed; exit; fi; sleep 0.01; done"
     try:
         result = host.run(watcher)
     finally:
