@@ -42,14 +42,16 @@ FIRST_POLL, POLL = 0.05, 1.0
 SQLITE_PAGES = 2000
 SQLITE_TIMEOUT = 30.0
 GRAFANA_PAGE = 1000
-# Tables of Grafana whose rows are counted, where a release has them.
+# Tables of Grafana whose rows are counted. Grafana 13 keeps dashboards and folders as resources, and leaves the tables of before as they
+# were when it was upgraded: the first question with an answer other than none counts.
+RESOURCES = """SELECT count(*) FROM resource WHERE "group" = '{}' AND resource = '{}'"""
 GRAFANA_COUNTS = {
-    "dashboards": "SELECT count(*) FROM dashboard WHERE is_folder = 0",
-    "folders": "SELECT count(*) FROM folder",
-    "users": "SELECT count(*) FROM user",
-    "data_sources": "SELECT count(*) FROM data_source",
-    "annotations": "SELECT count(*) FROM annotation",
-    "alert_rules": "SELECT count(*) FROM alert_rule",
+    "dashboards": (RESOURCES.format("dashboard.grafana.app", "dashboards"), "SELECT count(*) FROM dashboard WHERE is_folder = 0"),
+    "folders": (RESOURCES.format("folder.grafana.app", "folders"), "SELECT count(*) FROM folder"),
+    "users": ("SELECT count(*) FROM user",),
+    "data_sources": ("SELECT count(*) FROM data_source",),
+    "annotations": ("SELECT count(*) FROM annotation",),
+    "alert_rules": ("SELECT count(*) FROM alert_rule",),
 }
 NO_SECRETS = "it is secret, and only encrypted sets hold secrets (backup_age_recipients); site.yml brings it from the controller"
 
@@ -192,9 +194,12 @@ def database_state(path):
     connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
     try:
         counts = {}
-        for name, question in GRAFANA_COUNTS.items():
-            with contextlib.suppress(sqlite3.OperationalError):
-                counts[name] = connection.execute(question).fetchone()[0]
+        for name, questions in GRAFANA_COUNTS.items():
+            for question in questions:
+                with contextlib.suppress(sqlite3.OperationalError):  # this release has no such table
+                    counts[name] = connection.execute(question).fetchone()[0]
+                if counts.get(name):
+                    break
         return counts, "; ".join(str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)"))
     finally:
         connection.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from ansible_collections.pachedu.observability.plugins.module_utils.preflight import MISSPELLING, error, warning
 
@@ -305,9 +306,22 @@ def check_kibana_paths(public_url, base_path):
     if not re.match(r"https?://[^/]", public_url) or public_url.endswith("/"):
         message = f"kibana_public_url must be an address such as https://kibana.example.org, without a slash at its end, not {public_url!r}"
         findings.append(error("kibana", message))
-    elif base_path and not public_url.endswith(base_path):
-        findings.append(error("kibana", f"kibana_public_url must end with kibana_base_path ({base_path}), not be {public_url!r}"))
+    elif not findings:
+        findings = check_public_url(urlsplit(public_url), base_path)
     return findings
+
+
+def check_public_url(parts, base_path):
+    """Kibana does not start with an address that has more than it can use. What may be a password is not told."""
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        return [error("kibana", "kibana_public_url may have a scheme, a host, a port and a path, but no login, query or fragment")]
+    if parts.path == base_path:
+        return []
+    if base_path:
+        message = f"kibana_public_url must end with kibana_base_path ({base_path}) and have no other path, not be {parts.geturl()!r}"
+    else:
+        message = f"kibana_public_url must have no path while kibana_base_path is empty, not be {parts.geturl()!r}"
+    return [error("kibana", message)]
 
 
 def kibana_findings(wanted):

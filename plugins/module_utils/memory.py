@@ -53,13 +53,14 @@ class Need:
 #  - node: V8's old space; code, young space and native memory come on top.
 #  - go: GOMEMLIMIT, with room for what the Go runtime does not count (memory-mapped blocks, stacks of the kernel).
 #  - native: no setting of its own; nginx takes a few MiB per worker, rsyslog ten and its queue in memory.
-#  - go-grafana: as go, with more room, since SQLite and plugin processes live outside of the Go runtime but inside the limit.
+#  - go-grafana: as go, with more room, since SQLite and the processes of data sources live outside of the server's Go runtime but inside
+#    the limit.
 NEEDS = {
     "elasticsearch": Need(floor=1024, maximum=32768, weight=40, kind="jvm", runtime_percent=50),
     "logstash": Need(floor=640, maximum=4096, weight=12, kind="jvm", runtime_percent=40),
     "kibana": Need(floor=800, maximum=3072, weight=10, kind="node", runtime_percent=70),
     "prometheus": Need(floor=256, maximum=16384, weight=20, kind="go", runtime_percent=85),
-    "grafana": Need(floor=224, maximum=1024, weight=6, kind="go-grafana", runtime_percent=70),
+    "grafana": Need(floor=224, maximum=1024, weight=6, kind="go-grafana", runtime_percent=55),
     "jaeger": Need(floor=192, maximum=2048, weight=8, kind="go", runtime_percent=85),
     "alertmanager": Need(floor=64, maximum=512, weight=3, kind="go", runtime_percent=85),
     "node_exporter": Need(floor=48, maximum=128, weight=1, kind="go", runtime_percent=85),
@@ -67,9 +68,10 @@ NEEDS = {
     "log_shipping": Need(floor=48, maximum=128, weight=1, kind="native", runtime_percent=0),
 }
 
-# From this version on Kibana fills about 600 MB of V8's heap while it starts and ends with "Reached heap limit" in less.
-KIBANA_LARGE_SINCE = (9, 4)
-KIBANA_LARGE_FLOOR_MB = 1536
+# Larger floors: component -> (since this version, floor, a version to give).
+#  - Kibana fills about 600 MB of V8's heap while it starts and ends with "Reached heap limit" in less.
+#  - Grafana has data sources as processes of their own, each with a Go runtime of its own.
+LARGER_FLOORS = {"kibana": ((9, 4), 1536, "9.2.0"), "grafana": ((13, 0), 304, "13.2.3")}
 
 RUNTIME_KEYS = {"jvm": "heap_mb", "node": "old_space_mb", "go": "gomemlimit_mb", "go-grafana": "gomemlimit_mb"}
 
@@ -97,13 +99,15 @@ def check_names(names, what):
 
 def floor_mb(component, version):
     """The least memory with which this version of the component does its work."""
-    if component != "kibana":
+    if component not in LARGER_FLOORS:
         return NEEDS[component].floor
+    since, larger, example = LARGER_FLOORS[component]
     found = re.match(r"([0-9]+)\.([0-9]+)", str(version))
     if not found:
-        raise MemoryPlanError(f"kibana: how much memory it needs depends on its version; {version!r} is none, give one such as 9.2.0")
-    large = (int(found.group(1)), int(found.group(2))) >= KIBANA_LARGE_SINCE
-    return KIBANA_LARGE_FLOOR_MB if large else NEEDS[component].floor
+        raise MemoryPlanError(
+            f"{component}: how much memory it needs depends on its version; {version!r} is none, give one such as {example}"
+        )
+    return larger if (int(found.group(1)), int(found.group(2))) >= since else NEEDS[component].floor
 
 
 def reserve_of(host_mb):

@@ -281,7 +281,8 @@ class Grafana(Files):
 
     def owns(self, name):
         base = Path(self.settings["database"]).name
-        return name in (base, f"{base}-wal", f"{base}-shm", f"{base}-journal")
+        # What Grafana 13 searches by is made of the database, and made anew where it is missing.
+        return name in (base, f"{base}-wal", f"{base}-shm", f"{base}-journal", "unified-search")
 
     def stage(self):
         target = self.folder.stage() / Path(self.settings["database"]).name

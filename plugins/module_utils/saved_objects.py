@@ -118,7 +118,12 @@ def _json_texts(attributes):
 
 def normalised(item):
     """An object in the one form in which two of them are compared."""
-    attributes = _pruned(item.get("attributes") or {}) or {}
+    attributes = item.get("attributes") or {}
+    tabs = attributes.get("tabs")
+    if item["type"] == "search" and isinstance(tabs, list) and tabs and isinstance(tabs[0], dict):
+        # Later versions keep the parts of a search in its first tab alone.
+        attributes = {**(tabs[0].get("attributes") or {}), **attributes}
+    attributes = _pruned(attributes) or {}
     if item["type"] == "index-pattern" and "fieldAttrs" in attributes:
         # Kibana counts there how often each field is looked at.
         attributes = _pruned({**attributes, "fieldAttrs": _without_counts(attributes["fieldAttrs"])}) or {}
@@ -222,6 +227,13 @@ def import_problem(answer, count):
         return "Kibana did not answer as it does to an import"
     errors = answer.get("errors") or []
     done = answer.get("successCount") or 0
+    moved = [one for one in answer.get("successResults") or [] if one.get("destinationId") not in (None, one.get("id"))]
+    if moved:
+        copies = ", ".join(f"{label(one)} as {one['destinationId']}" for one in moved[:20])
+        return (
+            f"Kibana knows each id once for all spaces, and another space has objects with these, so that it made copies with other ids: {copies}. "
+            "Delete those of the other space and these copies, or give the objects other ids"
+        )
     if answer["success"] is True and not errors and done >= count:
         return ""
     told = "; ".join(f"{one.get('type')}/{one.get('id')}: {_trouble(one.get('error') or {})}" for one in errors[:20])

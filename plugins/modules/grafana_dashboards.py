@@ -434,8 +434,9 @@ def judge_folder(grafana, step, leaving):
     """The reason to keep a folder, of which so many dashboards are about to leave; None to delete it."""
     counts = grafana.read(f"/api/folders/{step.uid}/counts")
     libraries = grafana.read(f"/api/library-elements?perPage=1&folderFilterUIDs={step.uid}")
-    if isinstance(counts, dict) and counts.get("dashboard"):
-        counts = {**counts, "dashboard": max(0, counts["dashboard"] - leaving)}
+    for name in ("dashboard", "dashboards"):  # since Grafana 12 kinds are named by their resources
+        if isinstance(counts, dict) and counts.get(name):
+            counts = {**counts, name: max(0, counts[name] - leaving)}
     return boards.why_folder_kept(counts, ((libraries or {}).get("result") or {}).get("totalCount"))
 
 

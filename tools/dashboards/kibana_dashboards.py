@@ -67,7 +67,7 @@ def application() -> dict:
                 ),
             ],
         ),
-        (LINES, [lines("Errors of the last hour", "pachedu-errors")]),
+        (LINES, [lines("Errors of the last hour", "pachedu-errors", "now-1h")]),
     ]
     return dashboard("application", "Application logs", "What the applications did, and what of it failed.", rows)
 

@@ -133,7 +133,7 @@ def by_value(label: str, name: str, size: int, order_by: str, other: bool = Fals
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel without its place. Of Lens: visualization and columns; of a saved search: its id alone."""
+    """A panel without its place. Of Lens: visualization and columns; of a saved search: its id, and how far back it looks."""
 
     title: str
     view: str = ""
@@ -142,6 +142,7 @@ class Panel:
     visualization: dict = field(default_factory=dict)
     columns: dict = field(default_factory=dict)
     search: str = ""
+    span: str = ""
 
 
 def metric(title: str, view: str, value: dict, query: str = "") -> Panel:
@@ -154,10 +155,11 @@ def over_time(
     title: str, view: str, values: dict[str, dict], split: tuple[str, str] | None = None, query: str = "", line: bool = False
 ) -> Panel:
     """Values over time; split: (label, field) of a series for each value of a field, for one value only."""
-    columns: dict = {"time": by_time()}
-    if split:
+    columns: dict = {}
+    if split:  # before the time: the most frequent values of the whole range, not of each bar
         (first,) = values
         columns["split"] = by_value(split[0], split[1], 8, first, other=True)
+    columns["time"] = by_time()
     columns.update(values)
     series = "line" if line else "bar_stacked"
     layer = {
@@ -216,9 +218,9 @@ def share(title: str, view: str, group: tuple[str, str], value: dict, query: str
     return Panel(title, view, query, "lnsPie", {"shape": "donut", "layers": [layer]}, columns)
 
 
-def lines(title: str, search: str) -> Panel:
-    """The lines of a saved search."""
-    return Panel(title, search=search)
+def lines(title: str, search: str, span: str = "") -> Panel:
+    """The lines of a saved search, in the dashboard's range of time or in a span of its own: a panel does not take the search's."""
+    return Panel(title, search=search, span=span)
 
 
 # --- dashboards ----------------------------------------------------------------------------------
@@ -268,7 +270,8 @@ def dashboard(slug: str, title: str, purpose: str, rows: list[tuple[int, list[Pa
     for name, place, panel in placed(rows):
         entry: dict = {"panelIndex": name, "gridData": place, "title": panel.title}
         if panel.search:
-            entry.update(type="search", panelRefName=f"panel_{name}", embeddableConfig={"enhancements": {}})
+            span = {"timeRange": {"from": panel.span, "to": "now"}} if panel.span else {}
+            entry.update(type="search", panelRefName=f"panel_{name}", embeddableConfig={"enhancements": {}, **span})
             references.append({"type": "search", "id": panel.search, "name": f"{name}:panel_{name}"})
         else:
             entry.update(type="lens", embeddableConfig={"attributes": lens(panel), "enhancements": {}})

@@ -29,7 +29,7 @@ CASES = {
     "later": {"jaeger_version": "2.20.1"},
     "first": {"jaeger_version": "2.14.0"},
     "badger": {"jaeger_storage_type": "badger", "jaeger_retention_days": "3"},
-    "old_engine": {"jaeger_elasticsearch_version": 8, "jaeger_elasticsearch_disable_health_check": True},
+    "old_engine": {"jaeger_elasticsearch_version": 8},
     "logins": {"jaeger_ingest_users": {"sender": "s3cret"}, "observability_tls_min_version": "TLS13"},
     "rate": {"jaeger_sampling_default_strategy": {"type": "ratelimiting", "param": 5}, "jaeger_sampling_tls": False},
     "page": {"jaeger_ui_config": {"dependencies": {"menuEnabled": False}}},
@@ -117,9 +117,9 @@ def test_elasticsearch(told, apart):
     for kind in ("spans", "services", "dependencies", "sampling"):
         assert store["indices"][kind] == {"shards": 1, "replicas": 0}
     # Nothing that only some versions know, and nothing that is for one special server, unless it is asked for.
-    assert not {"version", "disable_health_check", "use_aliases"} & set(store)
+    assert not {"version", "use_aliases"} & set(store)
     asked = told["old_engine"]["config"]["extensions"]["jaeger_storage"]["backends"]["main"]["elasticsearch"]
-    assert (asked["version"], asked["disable_health_check"]) == (8, True)
+    assert asked["version"] == 8
     several = apart["extensions"]["jaeger_storage"]["backends"]["main"]["elasticsearch"]
     assert several["indices"]["spans"]["replicas"] == 1
 

@@ -136,6 +136,13 @@ def test_a_setting_that_is_not_known_may_be_of_a_newer_version():
         ({"base_path": "kibana", "public_url": "https://e/kibana"}, "kibana_base_path must begin with a slash"),
         ({"base_path": "/kibana/", "public_url": "https://e/kibana"}, "kibana_base_path must begin with a slash and not end with one"),
         ({"base_path": "/kibana"}, r"kibana_public_url must end with kibana_base_path \(/kibana\)"),
+        (
+            {"base_path": "/kibana", "public_url": "https://e/a/kibana"},
+            r"must end with kibana_base_path \(/kibana\) and have no other path",
+        ),
+        ({"public_url": "https://e/kibana"}, "kibana_public_url must have no path while kibana_base_path is empty"),
+        ({"public_url": "https://e?x=1"}, "no login, query or fragment"),
+        ({"public_url": "https://u:swordfish@e"}, "no login, query or fragment"),
         ({"public_url": "https://e/"}, "kibana_public_url must be an address"),
         ({"encryption_keys": {"kibana_security_encryption_key": "swordfish"}}, "has 9 characters, but Kibana wants at least 32"),
     ],

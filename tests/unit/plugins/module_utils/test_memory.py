@@ -51,7 +51,7 @@ def test_a_host_of_2_gb_carries_the_three():
         ("logstash", 640, {"memory_max_mb": 640, "memory_high_mb": 608, "heap_mb": 256}),
         ("kibana", 800, {"memory_max_mb": 800, "memory_high_mb": 760, "old_space_mb": 560}),
         ("prometheus", 256, {"memory_max_mb": 256, "memory_high_mb": 243, "gomemlimit_mb": 217}),
-        ("grafana", 224, {"memory_max_mb": 224, "memory_high_mb": 212, "gomemlimit_mb": 156}),
+        ("grafana", 224, {"memory_max_mb": 224, "memory_high_mb": 212, "gomemlimit_mb": 123}),
         ("node_exporter", 48, {"memory_max_mb": 48, "memory_high_mb": 45, "gomemlimit_mb": 40}),
     ],
 )
@@ -60,11 +60,17 @@ def test_settings_by_runtime(component, size, settings):
 
 
 @pytest.mark.parametrize(
-    ("version", "floor"),
-    [("8.19.0", 800), ("9.2.0", 800), ("9.3.9", 800), ("9.4.0", 1536), ("9.10.0", 1536), ("10.0.0", 1536)],
+    ("component", "version", "floor"),
+    [
+        *(("kibana", version, 800) for version in ("8.19.0", "9.2.0", "9.3.9")),
+        *(("kibana", version, 1536) for version in ("9.4.0", "9.10.0", "10.0.0")),
+        ("grafana", "10.0.0-preview", 224),
+        ("grafana", "12.4.1", 224),
+        ("grafana", "13.2.3", 304),
+    ],
 )
-def test_the_floor_of_kibana_depends_on_its_version(version, floor):
-    assert memory.floor_mb("kibana", version) == floor
+def test_some_floors_depend_on_the_version(component, version, floor):
+    assert memory.floor_mb(component, version) == floor
 
 
 @pytest.mark.parametrize(

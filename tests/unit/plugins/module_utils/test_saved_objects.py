@@ -121,6 +121,15 @@ def test_what_a_migration_adds_is_no_difference_but_what_it_changes_is():
     assert not saved_objects.same(as_exported(tabs=[{"id": "1"}]), BOARD)
 
 
+def test_a_search_of_a_later_version_has_its_parts_in_a_tab():
+    wanted = {"type": "search", "id": "s", "attributes": {"title": "S", "columns": ["message"]}, "typeMigrationVersion": "10.5.0"}
+    found = {**wanted, "attributes": {"title": "S", "tabs": [{"id": "1", "attributes": {"columns": ["message"], "sort": []}}]}}
+    found["typeMigrationVersion"] = "10.13.0"
+    assert saved_objects.same(found, wanted)
+    found["attributes"]["tabs"][0]["attributes"]["columns"] = ["other"]
+    assert not saved_objects.same(found, wanted)
+
+
 def test_zero_is_a_value():
     item = {**BOARD, "attributes": {**BOARD["attributes"], "optionsJSON": '{"margin":0}'}}
     assert saved_objects.normalised(item)["attributes"]["optionsJSON"] == {"margin": 0}
@@ -167,6 +176,12 @@ def test_an_import_is_a_form_with_one_file():
 
 def test_an_import_that_succeeded():
     assert saved_objects.import_problem(body("import_success"), 2) == ""
+
+
+def test_an_import_that_made_copies():
+    """Kibana calls it a success, and would do it again each time."""
+    answer = {"success": True, "successCount": 1, "successResults": [{"type": "dashboard", "id": "a", "destinationId": "b"}]}
+    assert "dashboard/a as b" in saved_objects.import_problem(answer, 1)
 
 
 @pytest.mark.parametrize(
