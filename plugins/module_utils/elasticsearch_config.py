@@ -10,12 +10,23 @@ but what would be refused, or undo what the platform promises, is better told wh
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 
 from ansible_collections.pachedu.observability.plugins.module_utils.host import version_key
 from ansible_collections.pachedu.observability.plugins.module_utils.preflight import VERSION, error, warning
 
+PREFIX = re.compile(r"[a-z][a-z0-9_-]*")
+# What the index templates that Elasticsearch comes with are for.
+DATA_STREAMS = ("logs", "metrics", "traces", "synthetics", "profiling")
+BUILT_IN_ROLES = (
+    *("apm_system", "beats_admin", "beats_system", "editor", "enrich_user", "inference_admin", "inference_user", "ingest_admin"),
+    *("kibana_admin", "kibana_system", "kibana_user", "logstash_admin", "logstash_system", "machine_learning_admin"),
+    *("machine_learning_user", "monitoring_user", "remote_monitoring_agent", "remote_monitoring_collector", "reporting_user"),
+    *("rollup_admin", "rollup_user", "snapshot_user", "superuser", "transform_admin", "transform_user", "viewer"),
+    *("watcher_admin", "watcher_user"),
+)
 CHECK = "elasticsearch"
 
 # What the bootstrap check of Elasticsearch asks for, and what its vendor recommends.
@@ -156,6 +167,28 @@ def check_jvm_options(options):
     return findings
 
 
+def check_prefixes(prefixes):
+    """Prefixes of indices by the variable that sets each: rights, templates and retention tell indices apart by them."""
+    findings = []
+    for variable, prefix in prefixes.items():
+        if not isinstance(prefix, str) or not PREFIX.fullmatch(prefix):
+            findings.append(error(CHECK, f"{variable} must be small letters, digits, - and _, and begin with a letter, not {prefix!r}"))
+        elif any(f"{prefix}-".startswith(f"{stream}-") for stream in DATA_STREAMS):
+            findings.append(
+                error(
+                    CHECK,
+                    f"{variable} is {prefix}: indices of that name are data streams of Elasticsearch itself; choose another beginning",
+                )
+            )
+    if findings:
+        return findings
+    for (variable, prefix), (other, longer) in itertools.permutations(prefixes.items(), 2):
+        if f"{longer}-".startswith(f"{prefix}-"):
+            message = f"{variable} ({prefix}) is the beginning of {other} ({longer}), so that the one's indices would count as the other's"
+            return [error(CHECK, f"{message}: choose two that do not begin alike")]
+    return []
+
+
 def check_users(users, roles, taken):
     """Logins and roles that the user adds. taken: names of the platform's own logins."""
     findings = []
@@ -168,6 +201,10 @@ def check_users(users, roles, taken):
             findings.append(error(CHECK, f"elasticsearch_extra_roles: {name!r} must be a name without colon or comma that maps to a role"))
         elif name in taken:
             findings.append(error(CHECK, f"elasticsearch_extra_roles: {name} is a role of the platform: choose another name"))
+        elif name in BUILT_IN_ROLES:
+            findings.append(
+                error(CHECK, f"elasticsearch_extra_roles: Elasticsearch ignores a role {name}, it has its own: choose another name")
+            )
     names = set(taken)
     for user in users:
         name = user.get("name") if isinstance(user, Mapping) else None
@@ -267,7 +304,7 @@ def check_directories(directories):
 
 
 def elasticsearch_config_findings(
-    host, version, settings=None, jvm_options=None, users=None, roles=None, taken=(), directories=None, bootstrap_checks=True
+    host, version, settings=None, jvm_options=None, users=None, roles=None, taken=(), directories=None, bootstrap_checks=True, prefixes=None
 ):
     """All findings about the variables of the role elasticsearch for one host.
 
@@ -281,6 +318,7 @@ def elasticsearch_config_findings(
         *check_jvm_options([] if jvm_options is None else jvm_options),
         *check_users([] if users is None else users, {} if roles is None else roles, taken),
         *check_directories(directories or {}),
+        *check_prefixes(prefixes or {}),
         *check_open_files(host, bootstrap_checks),
     ]
     return findings + ([] if maps_no_files(settings) or not bootstrap_checks else check_map_count(host))

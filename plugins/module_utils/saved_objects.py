@@ -231,8 +231,8 @@ def import_problem(answer, count):
     if moved:
         copies = ", ".join(f"{label(one)} as {one['destinationId']}" for one in moved[:20])
         return (
-            f"Kibana knows each id once for all spaces, and another space has objects with these, so that it made copies with other ids: {copies}. "
-            "Delete those of the other space and these copies, or give the objects other ids"
+            "Kibana knows each id once for all spaces, and another space has objects with these, so that it made copies with other ids: "
+            f"{copies}. Delete those of the other space and these copies, or give the objects other ids"
         )
     if answer["success"] is True and not errors and done >= count:
         return ""

@@ -159,6 +159,7 @@ def test_service_accounts_have_the_rights_of_their_work_only(host):
     assert asks("logstash", "DELETE", "pachedu-logs-lab") == 403
     assert asks("jaeger", "GET", "pachedu-logs-lab/_search") == 403
     assert asks("grafana", "GET", "pachedu-logs-lab/_search") == 200
+    assert asks("grafana", "GET", "_cluster/health?wait_for_status=yellow") == 200
     assert asks("grafana", "POST", "pachedu-logs-lab/_doc", *body) == 403
     assert asks("monitoring", "GET", "_cluster/health") == 200
     assert asks("monitoring", "GET", "pachedu-logs-lab/_search") == 403

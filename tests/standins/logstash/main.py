@@ -18,6 +18,7 @@ from . import config, jvm
 from . import settings as settings_file
 from .agent import Agent
 from .errors import LogstashError, SettingsError
+from .pipeline import Pipeline
 from .settings import Settings
 
 STAND_IN = "This is a STAND-IN for Logstash, made for tests. It is not Logstash: it runs no filters and proves nothing about them."
@@ -219,7 +220,7 @@ def start(home: str, version: str, settings: Settings, sizes: dict[str, int], lo
 def test(pipelines: list[config.PipelineConfig], log: Callable[..., None]) -> int:
     for item in pipelines:
         try:
-            config.compile_pipeline(item, os.environ)
+            Pipeline(config.compile_pipeline(item, os.environ), log).check_files()
         except LogstashError as error:
             log("fatal", "logstash.runner", f"The given configuration is invalid. Reason: {error}", pipeline_id=item.id)
             return 1

@@ -60,13 +60,7 @@ class Pipeline:
         settings = self.settings
         ecs = settings.get("pipeline.ecs_compatibility")
         try:
-            if settings.get("dead_letter_queue.enable"):
-                self.letters = DeadLetters(
-                    Path(settings.get("path.dead_letter_queue")) / self.id,
-                    settings.get("dead_letter_queue.max_bytes"),
-                    settings.get("dead_letter_queue.storage_policy"),
-                    retain_seconds(settings.get("dead_letter_queue.retain.age")),
-                )
+            self.letters = self._open_letters()
             for plugin in [*self.program.inputs, *self.program.filters, *self.program.outputs]:
                 for warning in plugin.warnings:
                     self.log("warn", warning)
@@ -81,8 +75,7 @@ class Pipeline:
                 self.inputs.append(source)
         except (LogstashError, OSError) as error:
             self.aborting.set()
-            if self.queue:
-                self.queue.close()
+            self.close_files()
             raise error if isinstance(error, LogstashError) else LogstashError(str(error)) from error
         if self.program.filters:
             self.log(
@@ -110,6 +103,30 @@ class Pipeline:
                     if condition is not None:
                         check_condition(condition)
                     self._check_statements(body)
+
+    def check_files(self) -> None:
+        """-t makes each pipeline, and so opens its dead letters and its queue, which a running Logstash has locked."""
+        try:
+            self.letters = self._open_letters()
+            self.queue = self._open_queue()
+        finally:
+            self.close_files()
+
+    def close_files(self) -> None:
+        for opened in (self.queue, self.letters):
+            if opened:
+                opened.close()
+
+    def _open_letters(self) -> DeadLetters | None:
+        settings = self.settings
+        if not settings.get("dead_letter_queue.enable"):
+            return None
+        return DeadLetters(
+            Path(settings.get("path.dead_letter_queue")) / self.id,
+            settings.get("dead_letter_queue.max_bytes"),
+            settings.get("dead_letter_queue.storage_policy"),
+            retain_seconds(settings.get("dead_letter_queue.retain.age")),
+        )
 
     def _open_queue(self) -> MemoryQueue | PersistedQueue:
         settings = self.settings
@@ -230,7 +247,7 @@ class Pipeline:
             thread.join(5)
         for thread in self.input_threads:
             thread.join(2)
-        self.queue.close()
+        self.close_files()
         self.state = "FINISHED" if self.state == "RUNNING" else self.state
         self.log("info", "Pipeline terminated")
 

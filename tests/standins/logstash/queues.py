@@ -98,6 +98,17 @@ class _Page:
         self.path.unlink(missing_ok=True)
 
 
+def held(folder: Path) -> int:
+    """The lock on a folder of one pipeline; it is let go by closing it."""
+    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise ConfigurationError(f"The queue failed to obtain exclusive access, another process has it: {folder}") from error
+    return lock
+
+
 class PersistedQueue:
     persisted = True
 
@@ -117,12 +128,7 @@ class PersistedQueue:
         self.closed = False
         self.full = False
         folder.mkdir(parents=True, exist_ok=True)
-        self.lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o640)
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self.lock)
-            raise ConfigurationError(f"The queue failed to obtain exclusive access, another process has it: {folder}") from error
+        self.lock = held(folder)
         self.pages: list[_Page] = []
         self.acked: set[int] = set()
         self.unsynced = 0
@@ -320,8 +326,12 @@ class DeadLetters:
         self.last_error = "no errors"
         self.lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
+        self.held = held(folder)
         numbers = [int(path.stem) for path in folder.glob("*.log")]
         self.number = max(numbers, default=0) + 1
+
+    def close(self) -> None:
+        os.close(self.held)
 
     def _segments(self) -> list[Path]:
         return sorted(self.folder.glob("*.log"), key=lambda path: int(path.stem))

@@ -37,6 +37,29 @@ def test_good_variables_have_no_findings():
     )
 
 
+@pytest.mark.parametrize(
+    ("logs", "traces", "message"),
+    [
+        ("pachedu-logs", "pachedu-traces", ""),
+        ("pachedu", "pachedu-traces", "observability_log_index_prefix (pachedu) is the beginning of observability_trace_index_prefix"),
+        ("same", "same", "is the beginning of"),
+        ("pachedu", "pachedutraces", ""),
+        ("logs-app", "pachedu-traces", "indices of that name are data streams"),
+        ("logs", "pachedu-traces", "indices of that name are data streams"),
+        ("logbook", "pachedu-traces", ""),
+        ("Logs", "pachedu-traces", "observability_log_index_prefix must be small letters"),
+        ("pachedu-logs", None, "observability_trace_index_prefix must be small letters"),
+    ],
+)
+def test_prefixes_tell_indices_apart(logs, traces, message):
+    found = findings(prefixes={"observability_log_index_prefix": logs, "observability_trace_index_prefix": traces})
+    assert found == [] if not message else message in only(found)
+
+
+def test_a_role_that_elasticsearch_would_ignore_is_refused():
+    assert "Elasticsearch ignores a role viewer" in only(findings(roles={"viewer": {"cluster": ["monitor"]}}))
+
+
 # Settings
 
 
