@@ -671,3 +671,18 @@ def test_a_login_that_is_refused_is_told_without_the_password(run, services):
     with contextlib.suppress(HttpError):
         result = run("config")
     assert "the login is refused" in result["manifest"]["parts"]["kibana"]["reason"]
+
+
+def test_dashboards_are_counted_where_this_grafana_keeps_them(tmp_path):
+    """Since 13 they are resources; the tables of before stay, as they were at the upgrade."""
+    connection = sqlite3.connect(tmp_path / "grafana.db")
+    connection.execute("CREATE TABLE dashboard (id INTEGER, is_folder INTEGER)")
+    connection.executemany("INSERT INTO dashboard VALUES (?, ?)", [(1, 0), (2, 1)])
+    connection.commit()
+    assert backups_parts.database_state(tmp_path / "grafana.db") == ({"dashboards": 1}, "ok")
+    connection.execute('CREATE TABLE resource ("group" TEXT, resource TEXT)')
+    kinds = [("dashboard.grafana.app", "dashboards")] * 3 + [("folder.grafana.app", "folders")]
+    connection.executemany("INSERT INTO resource VALUES (?, ?)", kinds)
+    connection.commit()
+    connection.close()
+    assert backups_parts.database_state(tmp_path / "grafana.db") == ({"dashboards": 3, "folders": 1}, "ok")
