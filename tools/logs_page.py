@@ -26,6 +26,7 @@ This page is made from [files/logs.yml](../files/logs.yml), the log contract, by
 A log line is one JSON object. It goes to Logstash, which brings it to the contract's form, decides its category, masks it, and writes it
 to an index of Elasticsearch of that category and its day or month. A line is never dropped: what cannot be parsed is kept as its message
 with the tag `_jsonparsefailure`, what is too much is cut and tagged, what Elasticsearch refuses is kept as a dead letter.
+Text that follows an object in the same line belongs to no line, and Logstash may pass over it.
 """
 
 SENDING = """\
