@@ -35,7 +35,6 @@ SAMPLES = 100
 DUMPED = 3_000_000
 PROGRAM_TIMEOUT = 1800
 RESTORE_TIMEOUT = 6 * 3600.0
-GRAFANA_COUNTS = tuple(backups_parts.GRAFANA_COUNTS)
 _LISTED = re.compile(r"^([0-9A-HJKMNP-TV-Z]{26})\s+(.*)$", re.MULTILINE)
 
 
@@ -221,10 +220,10 @@ class Drill:
         with reader(self.file("grafana", "grafana/grafana.db"), self.identity) as stream, target.open("xb") as file:
             shutil.copyfileobj(stream, file, 1024 * 1024)
         counts, integrity = backups_parts.database_state(target)
-        problems = lacking(part["counts"], counts, GRAFANA_COUNTS)
+        problems = lacking(part["counts"], counts, backups_parts.GRAFANA_COUNTS)
         if integrity != "ok" or problems:
             raise BackupError(f"integrity check: {integrity}{'; ' if problems else ''}{'; '.join(problems)}")
-        return "integrity check ok; " + ", ".join(f"{name} {counts[name]}" for name in GRAFANA_COUNTS if name in counts)
+        return "integrity check ok; " + ", ".join(f"{name} {counts[name]}" for name in backups_parts.GRAFANA_COUNTS if name in counts)
 
     def grafana_dashboards(self):
         part, folder = self.needs("grafana"), self.folder("dashboards")

@@ -44,7 +44,6 @@ START_TIMEOUT = 600.0
 RESTORE_TIMEOUT = 6 * 3600.0
 PAUSE = 1.0
 ERRORS = (*backups_parts.ERRORS, SystemdError)
-GRAFANA_COUNTS = ("dashboards", "folders", "users", "data_sources", "annotations", "alert_rules")
 
 
 class Journal:
@@ -289,7 +288,7 @@ class Grafana(Files):
         with reader(self.file("grafana/grafana.db"), self.identity) as stream, target.open("xb") as file:
             shutil.copyfileobj(stream, file, 1024 * 1024)
         counts, integrity = backups_parts.database_state(target)
-        problems = lacking(self.part["counts"], counts, GRAFANA_COUNTS)
+        problems = lacking(self.part["counts"], counts, backups_parts.GRAFANA_COUNTS)
         if integrity != "ok" or problems:
             raise BackupError(f"the database in the set is not sound: {integrity if integrity != 'ok' else '; '.join(problems)}")
         self.folder.own()
@@ -297,10 +296,10 @@ class Grafana(Files):
     def check(self):
         super().check()
         counts = backups_parts.database_state(self.settings["database"])[0]
-        problems = lacking(self.part["counts"], counts, GRAFANA_COUNTS)
+        problems = lacking(self.part["counts"], counts, backups_parts.GRAFANA_COUNTS)
         if problems:
             raise BackupError(f"Grafana has {'; '.join(problems)}")
-        self.done = {name: counts[name] for name in GRAFANA_COUNTS if name in counts}
+        self.done = {name: counts[name] for name in backups_parts.GRAFANA_COUNTS if name in counts}
 
 
 class Alertmanager(Files):

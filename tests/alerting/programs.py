@@ -10,15 +10,15 @@ import json
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from tests.lab import artifacts
 from tests.lab.common import ROOT
+from tests.lab.testhost import eventually
 
 START_SECONDS = 120
 
@@ -30,13 +30,8 @@ def unpack(folder: Path) -> Path:
 
 
 def until(probe: Callable[[], object], seconds: float = 90) -> object:
-    """The first true value of a probe; its last value if none comes in time."""
-    end = time.monotonic() + seconds
-    while True:
-        value = probe()
-        if value or time.monotonic() > end:
-            return value
-        time.sleep(0.1)
+    """The first true value of a probe, looked for often: what is waited for here is quick."""
+    return eventually(probe, seconds, 0.1)
 
 
 class Receivers:

@@ -17,6 +17,7 @@ import urllib.request
 
 import pytest
 
+from tests.lab.testhost import eventually
 from tests.standins import pack
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -98,11 +99,8 @@ class Kibana:
 
     def says(self, words):
         """Until its log has these words."""
-        for _turn in range(600):
-            if words in (self.folder / "log").read_text():
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"no '{words}' in:\n{(self.folder / 'log').read_text()}")
+        log = self.folder / "log"
+        assert eventually(lambda: words in log.read_text(), 60, 0.1), log.read_text()
 
     def upload(self, lines, query="", name="x.ndjson", **headers):
         text = "".join(json.dumps(line) + "\n" for line in lines)

@@ -9,43 +9,14 @@ import json
 import shutil
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.pachedu.observability.plugins.modules import backup, backup_info
 
 pytestmark = pytest.mark.skipif(shutil.which("zstd") is None, reason="there is no zstd here")
 
 
 @pytest.fixture
-def settings(tmp_path):
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "one.conf").write_text("a = 1\n")
-    content = {
-        "host": "monitor",
-        "directory": str(tmp_path / "sets"),
-        "root": str(tmp_path / "opt"),
-        "lock": str(tmp_path / "lock"),
-        "textfile": "",
-        "budget_mb": 0,
-        "reserve_mb": 0,
-        "retention": {"config": {"last": 2}, "data": {"last": 2}},
-        "age_recipients": [],
-        "copy": None,
-        "left_out": [],
-        "parts": {"etc": {"root": str(tmp_path / "opt"), "directories": [str(tmp_path / "etc")], "files": []}},
-    }
-    path = tmp_path / "settings.json"
-    path.write_text(json.dumps(content))
-    return path
-
-
-@pytest.fixture
-def run(settings, capsys):
-    def call(module=backup, check_mode=False, **options):
-        with patch_module_args({"settings": str(settings), "_ansible_check_mode": check_mode, **options}), pytest.raises(SystemExit):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    return call
+def run(run_with_settings):
+    return lambda module=backup, **options: run_with_settings(module, **options)
 
 
 def test_a_set_is_made_and_told_without_its_files(run, tmp_path):

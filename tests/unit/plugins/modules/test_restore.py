@@ -10,29 +10,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.pachedu.observability.plugins.module_utils.backups_run import backup
 from ansible_collections.pachedu.observability.plugins.modules import restore, restore_drill
 
 pytestmark = pytest.mark.skipif(shutil.which("zstd") is None, reason="there is no zstd here")
-
-
-@pytest.fixture
-def settings(tmp_path):
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "one.conf").write_text("a = 1\n")
-    content = {
-        "host": "monitor",
-        "directory": str(tmp_path / "sets"),
-        "root": str(tmp_path / "opt"),
-        "lock": str(tmp_path / "lock"),
-        "textfile": "",
-        "retention": {"config": {"last": 2}, "data": {"last": 2}},
-        "parts": {"etc": {"root": str(tmp_path / "opt"), "directories": [str(tmp_path / "etc")], "files": []}},
-    }
-    path = tmp_path / "settings.json"
-    path.write_text(json.dumps(content))
-    return path
 
 
 @pytest.fixture
@@ -41,13 +22,8 @@ def made(settings):
 
 
 @pytest.fixture
-def run(settings, capsys):
-    def call(module, check_mode=False, **options):
-        with patch_module_args({"settings": str(settings), "_ansible_check_mode": check_mode, **options}), pytest.raises(SystemExit):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    return call
+def run(run_with_settings):
+    return run_with_settings
 
 
 def test_check_mode_says_what_would_be_done_and_does_nothing(run, made, tmp_path):
