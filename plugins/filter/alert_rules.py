@@ -10,9 +10,8 @@ import functools
 
 import yaml
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
+from ansible_collections.pachedu.observability.plugins.module_utils import alert_rules as rules
 
-rules = OnDemand("alert_rules")
 WIDTH = 140
 
 

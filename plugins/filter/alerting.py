@@ -7,12 +7,9 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-routing = OnDemand("alert_routing")
-findings = OnDemand("alert_routing_findings")
-message_templates = OnDemand("message_templates")
-prometheus_config = OnDemand("prometheus_config")
+from ansible_collections.pachedu.observability.plugins.module_utils import alert_routing as routing
+from ansible_collections.pachedu.observability.plugins.module_utils import alert_routing_findings as findings
+from ansible_collections.pachedu.observability.plugins.module_utils import message_templates, prometheus_config
 
 
 def alert_routing(settings):
@@ -39,7 +36,7 @@ class FilterModule:
     def filters(self):
         return {
             "alert_routing": alert_routing,
-            "alert_routing_findings": findings.function("alert_routing_findings"),
+            "alert_routing_findings": findings.alert_routing_findings,
             "duration_seconds": duration_seconds,
             "message_template_findings": message_template_findings,
         }

@@ -6,11 +6,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-backups = OnDemand("backups")
-config = OnDemand("backups_config")
-rehearsal = OnDemand("restores_rehearsal")
+from ansible_collections.pachedu.observability.plugins.module_utils import backups
+from ansible_collections.pachedu.observability.plugins.module_utils import backups_config as config
+from ansible_collections.pachedu.observability.plugins.module_utils import restores_rehearsal as rehearsal
 
 
 class FilterModule:
@@ -18,9 +16,9 @@ class FilterModule:
 
     def filters(self):
         return {
-            "backup_findings": config.function("backup_findings"),
-            "backup_lines": backups.function("part_lines"),
-            "rehearsal_findings": rehearsal.function("rehearsal_findings"),
-            "rehearsal_report": rehearsal.function("rehearsal_report"),
-            "rehearsal_text": rehearsal.function("rehearsal_text"),
+            "backup_findings": config.backup_findings,
+            "backup_lines": backups.part_lines,
+            "rehearsal_findings": rehearsal.rehearsal_findings,
+            "rehearsal_report": rehearsal.rehearsal_report,
+            "rehearsal_text": rehearsal.rehearsal_text,
         }

@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-disk = OnDemand("disk")
+from ansible_collections.pachedu.observability.plugins.module_utils import disk
 
 
 def disk_plan(total_bytes, components, keep_releases=2):

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.pachedu.observability.plugins.filter.preflight import ROLES, read_specs
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-elastic_stack = OnDemand("elastic_stack")
+from ansible_collections.pachedu.observability.plugins.module_utils import elastic_stack
 
 
 def default_version(component):
@@ -37,6 +35,6 @@ class FilterModule:
     def filters(self):
         return {
             "elastic_version_findings": elastic_version_findings,
-            "kibana_findings": elastic_stack.function("kibana_findings"),
-            "logstash_findings": elastic_stack.function("logstash_findings"),
+            "kibana_findings": elastic_stack.kibana_findings,
+            "logstash_findings": elastic_stack.logstash_findings,
         }

@@ -10,9 +10,7 @@ import base64
 import re
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-elasticsearch_config = OnDemand("elasticsearch_config")
+from ansible_collections.pachedu.observability.plugins.module_utils import elasticsearch_config
 
 # What a service token begins with, before its name and its secret.
 TOKEN_PREFIX = b"\x00\x01\x00\x01"
@@ -45,7 +43,7 @@ class FilterModule:
 
     def filters(self):
         return {
-            "elasticsearch_config_findings": elasticsearch_config.function("elasticsearch_config_findings"),
+            "elasticsearch_config_findings": elasticsearch_config.elasticsearch_config_findings,
             "elasticsearch_settings": elasticsearch_settings,
             "service_token": service_token,
         }

@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-firewall = OnDemand("firewall")
+from ansible_collections.pachedu.observability.plugins.module_utils import firewall
 
 
 def _networks(texts, variable):

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.pachedu.observability.plugins.filter.topology import address_of
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-gateway = OnDemand("gateway")
+from ansible_collections.pachedu.observability.plugins.module_utils import gateway
 
 
 def _port(name, variables, ports):

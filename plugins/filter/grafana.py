@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-grafana_config = OnDemand("grafana_config")
+from ansible_collections.pachedu.observability.plugins.module_utils import grafana_config
 
 
 class FilterModule:
     """Filters of the role grafana."""
 
     def filters(self):
-        return {"grafana_config_findings": grafana_config.function("grafana_config_findings")}
+        return {"grafana_config_findings": grafana_config.grafana_config_findings}

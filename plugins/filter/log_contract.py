@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-log_contract = OnDemand("log_contract")
+from ansible_collections.pachedu.observability.plugins.module_utils import log_contract
 
 
 def log_mappings(contract):

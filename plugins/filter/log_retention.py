@@ -7,10 +7,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-log_retention = OnDemand("log_retention")
-log_retention_config = OnDemand("log_retention_config")
+from ansible_collections.pachedu.observability.plugins.module_utils import log_retention, log_retention_config
 
 
 def log_retention_categories(contract, days=None):

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-log_shipping = OnDemand("log_shipping")
+from ansible_collections.pachedu.observability.plugins.module_utils import log_shipping
 
 
 def log_shipping_findings(wanted):

@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-memory = OnDemand("memory")
+from ansible_collections.pachedu.observability.plugins.module_utils import memory
 
 
 def memory_plan(memory_bytes, components, overrides=None, reserve_mb=None):

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.pachedu.observability.plugins.filter.preflight import ROLES, read_specs
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-placement = OnDemand("placement")
+from ansible_collections.pachedu.observability.plugins.module_utils import placement
 
 
 def version_defaults(specs):
@@ -57,8 +55,8 @@ class FilterModule:
             "component_versions": component_versions,
             "data_directories": data_directories,
             "site_findings": site_findings,
-            "choice_findings": placement.function("check_choice"),
+            "choice_findings": placement.check_choice,
             "upgrade_plan": upgrade_plan,
-            "upgrade_findings": placement.function("upgrade_findings"),
-            "upgrade_table": placement.function("upgrade_table"),
+            "upgrade_findings": placement.upgrade_findings,
+            "upgrade_table": placement.upgrade_table,
         }

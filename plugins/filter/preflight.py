@@ -12,12 +12,7 @@ from pathlib import Path
 
 import yaml
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-alertmanager_config = OnDemand("alertmanager_config")
-jaeger_config = OnDemand("jaeger_config")
-preflight = OnDemand("preflight")
-prometheus_config = OnDemand("prometheus_config")
+from ansible_collections.pachedu.observability.plugins.module_utils import alertmanager_config, jaeger_config, preflight, prometheus_config
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -67,11 +62,11 @@ class FilterModule:
 
     def filters(self):
         return {
-            "alertmanager_config_findings": alertmanager_config.function("alertmanager_config_findings"),
-            "jaeger_config_findings": jaeger_config.function("jaeger_config_findings"),
+            "alertmanager_config_findings": alertmanager_config.alertmanager_config_findings,
+            "jaeger_config_findings": jaeger_config.jaeger_config_findings,
             "known_variables": known_variables,
             "preflight_findings": preflight_findings,
-            "retention_findings": prometheus_config.function("retention_findings"),
-            "scrape_config_findings": prometheus_config.function("scrape_config_findings"),
+            "retention_findings": prometheus_config.retention_findings,
+            "scrape_config_findings": prometheus_config.scrape_config_findings,
             "unknown_variables": unknown_variables,
         }

@@ -10,9 +10,7 @@ import functools
 import json
 
 from ansible_collections.pachedu.observability.plugins.filter.alert_rules import parsed
-from ansible_collections.pachedu.observability.plugins.plugin_utils.on_demand import OnDemand
-
-runbooks = OnDemand("runbooks")
+from ansible_collections.pachedu.observability.plugins.module_utils import runbooks
 
 
 @functools.lru_cache(maxsize=4)
