@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is placed where, as the inventory says it: the ports of a host, and the addresses of a service."""
+"""What is placed where, as the inventory says it: the ports of a host, and the addresses of a service. And what a host still lacks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.pachedu.observability.plugins.module_utils import releases
 
 
 def address_of(host, hostvars):
@@ -58,8 +59,18 @@ def directories_due(wanted, found, owner):
     return due
 
 
+def release_due(wanted, found, component):
+    """Whether a release is missing, or is not as it should be."""
+    return releases.is_due(wanted, found.get(component))
+
+
 class FilterModule:
     """Filters of the inventory's topology."""
 
     def filters(self):
-        return {"directories_due": directories_due, "placed_ports": placed_ports, "service_urls": service_urls}
+        return {
+            "directories_due": directories_due,
+            "placed_ports": placed_ports,
+            "release_due": release_due,
+            "service_urls": service_urls,
+        }

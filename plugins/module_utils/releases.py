@@ -182,6 +182,24 @@ def plan_absent(store, version=None):
     return Plan(False, False, remove, store.leftovers, False, before, [one for one in before if one != version])
 
 
+def is_due(wanted, store):
+    """Whether ``release`` would have something to do for a version, by what host_facts told of the component's store (None without one).
+
+    wanted: ``version``, ``executables`` and, where it is pinned, ``checksum``. In doubt it is due: ``release`` looks for itself.
+    """
+    found = store and store["details"].get(wanted["version"])
+    if not found or store["leftovers"]:
+        return True
+    pinned = wanted.get("checksum")
+    try:
+        digest = parse(pinned) if pinned else None
+    except DigestError:
+        return True
+    if digest and found["digests"].get(digest.algorithm) != digest.value:
+        return True
+    return not set(wanted["executables"]) <= set(found["executables"])
+
+
 def needed_bytes(length, name):
     """(bytes to have free for an archive of this size and name, the share of it that is the unpacked estimate)"""
     unpacked = length * (PLAIN_FACTOR if name.endswith(".tar") else UNPACK_FACTOR)
@@ -254,6 +272,12 @@ def _read_current(base):
 def missing_executables(path, executables):
     """Those that are no executable file of this release."""
     return [name for name in executables if not (Path(path, name).is_file() and Path(path, name).stat().st_mode & 0o111)]
+
+
+def executables(path):
+    """The executable files of a release where programs lie: at its top and in bin/."""
+    names = [f"{folder}{entry.name}" for folder in ("", "bin/") if (Path(path, folder)).is_dir() for entry in Path(path, folder).iterdir()]
+    return sorted(set(names) - set(missing_executables(path, names)))
 
 
 def make_store(root, component):

@@ -29,7 +29,7 @@ options:
       - /opt
   root:
     description:
-      - Folder of the release store. Only a folder C(<component>/<version>) with the marker C(.release.json) counts as installed.
+      - Folder of the release store. Only a folder C(<component>/<version>) with a sound marker C(.release.json) counts as installed.
     type: path
     default: /opt/observability
   packages:
@@ -61,6 +61,13 @@ options:
       - Folders of which owner, group and permissions are told, and those of the folders directly in them.
     type: list
     elements: path
+    default: []
+    version_added: 0.2.0
+  contents:
+    description:
+      - Patterns of paths within a release, such as V(modules/x-pack-*). It is told of each installed release which of them it has.
+    type: list
+    elements: str
     default: []
     version_added: 0.2.0
 extends_documentation_fragment:
@@ -192,12 +199,21 @@ ansible_facts:
               process: prometheus
               unit: prometheus.service
         releases:
-          description: For each component below O(root) the installed versions, oldest first, and the one that C(current) points at or null.
+          description:
+            - For each component below O(root) the installed versions, oldest first, and the one that C(current) points at or null.
+            - C(leftovers) says whether there is half-done work of a killed run. C(details) has, by version, the C(digests) of the archive
+              that it came from, the C(executables) at its top and in C(bin/), and those of its C(contents) that were asked for.
           type: dict
           sample:
             prometheus:
-              installed: [3.15.0, 3.16.0]
+              installed: [3.16.0]
               current: 3.16.0
+              leftovers: false
+              details:
+                3.16.0:
+                  digests: {sha256: 2d1e7e8a0b1b3c5f0a4c9d6b7e8f90123456789abcdef0123456789abcdef012}
+                  executables: [prometheus, promtool]
+                  contents: []
         packages:
           description: For each of O(packages) the installed version by C(dpkg), null if it is not installed.
           type: dict
@@ -247,7 +263,7 @@ import stat
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pachedu.observability.plugins.module_utils import host
+from ansible_collections.pachedu.observability.plugins.module_utils import host, releases
 
 PACKAGES = ["nftables", "nginx", "openjdk-21-jre-headless", "zstd", "age", "rsync", "openssh-client", "rclone", "rsyslog", "rsyslog-gnutls"]
 
@@ -356,17 +372,32 @@ def read_listeners(proc):
     return sorted(listeners, key=lambda found: (found["port"], found["protocol"], found["address"]))
 
 
-def read_releases(root):
-    releases = {}
+def read_releases(root, contents=()):
+    found = {}
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         if folder.is_symlink() or not folder.is_dir():
             continue
-        installed = [marker.parent.name for marker in folder.glob("*/.release.json") if not marker.parent.is_symlink()]
-        installed = sorted((name for name in installed if not name.startswith(".")), key=host.version_key)
-        link = folder / "current"
-        current = Path(os.readlink(link)).name if link.is_symlink() else None
-        releases[folder.name] = {"installed": installed, "current": current if current in installed else None}
-    return releases
+        store = releases.read_store(root, folder.name)
+        installed = store.installed()
+        found[folder.name] = {
+            "installed": installed,
+            "current": store.current if store.current in installed else None,
+            "leftovers": bool(store.leftovers),
+            "details": {
+                release.version: {
+                    "digests": release.marker.digests,
+                    "executables": releases.executables(folder / release.version),
+                    "contents": contents_of(folder / release.version, contents),
+                }
+                for release in store.releases
+                if release.marker
+            },
+        }
+    return found
+
+
+def contents_of(folder, patterns):
+    return sorted({str(path.relative_to(folder)) for pattern in patterns for path in folder.glob(pattern)})
 
 
 def read_users(names):
@@ -404,7 +435,7 @@ def read_systemd_version(module):
     return host.parse_systemd_version(module.run_command(["systemctl", "--version"])[1])
 
 
-def read_host(paths, root, proc=Path("/proc"), etc=Path("/etc"), run=Path("/run"), packages=(), dpkg=Path("/var/lib/dpkg")):
+def read_host(paths, root, proc=Path("/proc"), etc=Path("/etc"), run=Path("/run"), packages=(), dpkg=Path("/var/lib/dpkg"), contents=()):
     machine = platform.machine()
     name = socket.gethostname()
     map_count = text_of(proc / "sys/vm/max_map_count").strip()
@@ -421,7 +452,7 @@ def read_host(paths, root, proc=Path("/proc"), etc=Path("/etc"), run=Path("/run"
         "python_version": platform.python_version(),
         "disks": {path: read_disk(path) for path in paths},
         "listeners": read_listeners(proc),
-        "releases": read_releases(Path(root)),
+        "releases": read_releases(Path(root), contents),
         "packages": host.installed_packages(text_of(dpkg / "status"), packages),
         "open_files_limit": host.parse_open_files(text_of(proc / "1/limits")),
         "vm_max_map_count": int(map_count) if map_count.isdigit() else None,
@@ -437,11 +468,14 @@ def main():
             "packages": {"type": "list", "elements": "str", "default": PACKAGES},
             "users": {"type": "list", "elements": "str", "default": []},
             "directories": {"type": "list", "elements": "path", "default": []},
+            "contents": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
     try:
-        found = read_host(module.params["paths"], module.params["root"], packages=module.params["packages"])
+        found = read_host(
+            module.params["paths"], module.params["root"], packages=module.params["packages"], contents=module.params["contents"]
+        )
         found["users"] = read_users(module.params["users"])
         found["directories"] = read_directories(module.params["directories"])
     except (OSError, KeyError) as error:

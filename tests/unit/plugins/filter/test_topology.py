@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pachedu.observability.plugins.filter.topology import directories_due, placed_ports, service_urls
+from ansible_collections.pachedu.observability.plugins.filter.topology import directories_due, placed_ports, release_due, service_urls
 
 PORTS = {
     "one_port": {"component": "one", "default": 1000, "protocol": "tcp", "reach": "people"},
@@ -43,6 +43,31 @@ def test_what_a_folder_says_of_itself_counts():
     wanted = [{"path": "/a", "owner": "root", "mode": "0755"}, {"path": "/b", "group": "adm"}]
     found = {"/a": {"owner": "root", "group": "one", "mode": "0755"}, "/b": {"owner": "one", "group": "one", "mode": "0750"}}
     assert directories_due(wanted, found, "one") == [{"path": "/b", "owner": "one", "group": "adm", "mode": "0750"}]
+
+
+WANTED = {"version": "1.0", "executables": ["bin/one"], "checksum": ""}
+FOUND = {"digests": {"sha256": "a" * 64}, "executables": ["bin/one", "two"], "contents": []}
+PINNED = {**WANTED, "checksum": "sha256:" + "a" * 64}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "details", "leftovers", "due"),
+    [
+        (WANTED, {"1.0": FOUND}, False, False),
+        ({"version": "1.0", "executables": []}, {"1.0": FOUND}, False, False),
+        (PINNED, {"1.0": FOUND}, False, False),
+        (WANTED, {}, False, True),
+        (WANTED, {"2.0": FOUND}, False, True),
+        (WANTED, {"1.0": FOUND}, True, True),
+        (WANTED, {"1.0": {**FOUND, "executables": ["two"]}}, False, True),
+        (PINNED, {"1.0": {**FOUND, "digests": {"sha256": "b" * 64}}}, False, True),
+        (PINNED, {"1.0": {**FOUND, "digests": {"sha512": "a" * 128}}}, False, True),
+        ({**WANTED, "checksum": "no digest"}, {"1.0": FOUND}, False, True),
+    ],
+)
+def test_a_release_is_due_unless_it_is_as_it_should_be(wanted, details, leftovers, due):
+    assert release_due(wanted, {"one": {"details": details, "leftovers": leftovers}}, "one") is due
+    assert release_due(wanted, {"two": {"details": details, "leftovers": leftovers}}, "one") is True
 
 
 def test_only_ports_of_placed_components_are_picked():

@@ -13,15 +13,25 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.pachedu.observability.plugins.module_utils import releases
 from ansible_collections.pachedu.observability.plugins.modules import host_facts
 
 GIB = 1024**3
 COLLECTIONS = Path(__file__).resolve().parents[4] / ".collections"
 
 
+DIGEST = "sha256:" + "a" * 64
+
+
 def write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+def write_marker(folder):
+    """What the module release leaves in the folder of a release."""
+    marker = releases.Marker(folder.parent.name, folder.name, "/archive.tar.gz", DIGEST, {"sha256": "a" * 64}, 1, 1, "2026-01-01T00:00:00")
+    write(folder / ".release.json", releases.marker_text(marker))
 
 
 @pytest.fixture
@@ -77,18 +87,37 @@ def test_a_real_listener_is_found():
     assert found[0]["process"] == Path("/proc/self/comm").read_text().strip()
 
 
-def test_only_marked_folders_are_releases(tmp_path):
-    for version in ("3.9.0", "3.10.0", "3.11.0", ".incoming-x"):
+def test_only_folders_with_a_sound_marker_are_releases(tmp_path):
+    for version in ("3.9.0", "3.10.0", "3.11.0", "3.12.0", ".incoming-x"):
         write(tmp_path / f"prometheus/{version}/prometheus", "")
     for version in ("3.9.0", "3.10.0", ".incoming-x"):
-        write(tmp_path / f"prometheus/{version}/.release.json", "{}")
+        write_marker(tmp_path / "prometheus" / version)
+    write(tmp_path / "prometheus/3.12.0/.release.json", "{}")
     (tmp_path / "prometheus/current").symlink_to("3.10.0")
     write(tmp_path / "grafana/13.0.0/grafana", "")
     (tmp_path / "grafana/current").symlink_to("13.0.0")
     write(tmp_path / "a file", "")
-    assert host_facts.read_releases(tmp_path) == {
-        "grafana": {"installed": [], "current": None},
-        "prometheus": {"installed": ["3.9.0", "3.10.0"], "current": "3.10.0"},
+    found = host_facts.read_releases(tmp_path)
+    assert {name: (store["installed"], store["current"], store["leftovers"], list(store["details"])) for name, store in found.items()} == {
+        "grafana": ([], None, False, []),
+        "prometheus": (["3.9.0", "3.10.0"], "3.10.0", True, ["3.9.0", "3.10.0"]),
+    }
+
+
+def test_what_a_release_has(tmp_path):
+    release = tmp_path / "elasticsearch/9.2.0"
+    write_marker(release)
+    for path in ("bin/elasticsearch", "bin/readme", "run", "modules/x-pack-core/jar", "modules/other/jar", "jdk/bin/java"):
+        write(release / path, "")
+    for path in ("bin/elasticsearch", "run", "jdk/bin/java"):
+        (release / path).chmod(0o755)
+    patterns = ["modules/x-pack-*", "modules/x-*", "jdk/bin/java", "config/none"]
+    assert host_facts.read_releases(tmp_path, patterns)["elasticsearch"]["details"] == {
+        "9.2.0": {
+            "digests": {"sha256": "a" * 64},
+            "executables": ["bin/elasticsearch", "run"],
+            "contents": ["jdk/bin/java", "modules/x-pack-core"],
+        }
     }
 
 
@@ -155,7 +184,7 @@ def tree_of(folder):
 
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_the_module_as_a_process(tmp_path, check_mode):
-    write(tmp_path / "store/prometheus/3.16.0/.release.json", "{}")
+    write_marker(tmp_path / "store/prometheus/3.16.0")
     before = tree_of(tmp_path)
     arguments = {"paths": [str(tmp_path / "data")], "root": str(tmp_path / "store"), "_ansible_check_mode": check_mode}
     started = time.monotonic()
@@ -172,7 +201,7 @@ def test_the_module_as_a_process(tmp_path, check_mode):
     found = result["ansible_facts"]["observability_host"]
     assert result["changed"] is False
     assert tree_of(tmp_path) == before
-    assert found["releases"] == {"prometheus": {"installed": ["3.16.0"], "current": None}}
+    assert found["releases"]["prometheus"]["installed"] == ["3.16.0"]
     assert 0 < found["memory_bytes"] <= found["ram_bytes"]
     assert found["disks"][str(tmp_path / "data")]["total_bytes"] > 0
     assert found["hostname"] == socket.gethostname().split(".")[0]
