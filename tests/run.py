@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -32,6 +32,7 @@ from tests.lab.playbook import ansible_environment
 # Roughly how long a scenario takes alone on two cores: the longest begin first.
 MINUTES = {"backup": 16, "alerts": 14, "platform": 14, "logs": 12, "safety": 12, "rehearsal": 9, "dashboards": 8, "default": 6, "ssh": 6}
 UNKNOWN_MINUTES = 6
+BESIDE = ("sanity",)  # stages that keep one core busy
 LANES = 3  # scenarios at a time: more than half of a scenario is waiting
 LANE_MEMORY = 5 * 1024**3  # the whole platform on one host, the applications on another, and Ansible
 PROGRESS_SECONDS = 60.0
@@ -43,6 +44,7 @@ class Stage:
     """One stage: what it ran, what passed, and where its output is."""
 
     name: str
+    shown: bool = True  # otherwise its output is shown when it has ended
     passed: int = 0
     failed: int = 0
     seconds: float = 0.0
@@ -63,8 +65,9 @@ class Stage:
 
     def write(self, text: str) -> None:
         with self.lock:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            if self.shown:
+                sys.stdout.write(text)
+                sys.stdout.flush()
             with self.log.open("a") as log:
                 log.write(text)
 
@@ -399,9 +402,9 @@ def scenario(stage: Stage, name: str, alone: bool) -> None:
 STAGES = {function.__name__: function for function in (lint, unit, sanity, rules, alerting, dashboards, molecule)}
 
 
-def run_stage(name: str) -> Stage:
+def run_stage(name: str, shown: bool = True) -> Stage:
     """Run one stage to its end; an unexpected error is a failure of that stage only."""
-    stage = Stage(name)
+    stage = Stage(name, shown)
     LOGS.mkdir(parents=True, exist_ok=True)
     stage.log.write_text("")
     say(f"\n== {name} (its output is kept in {stage.log})")
@@ -412,7 +415,22 @@ def run_stage(name: str) -> Stage:
         stage.write(f"ERROR: {type(error).__name__}: {error}\n" if not isinstance(error, LabError) else f"ERROR: {error}\n")
         stage.bad("the stage itself broke")
     stage.seconds = time.monotonic() - started
+    if not shown:
+        say(f"\n== {name} said:\n{stage.log.read_text(errors='replace')}")
     return stage
+
+
+def run_stages(names: list[str]) -> list[Stage]:
+    """One after the other, but those that keep one core busy beside the others, until scenarios begin, which need both."""
+    done = {}
+    with ThreadPoolExecutor(len(BESIDE)) as pool:
+        beside = {name: pool.submit(run_stage, name, shown=False) for name in names if name in BESIDE and len(names) > 1}
+        for name in names:
+            if name == "molecule":
+                wait(beside.values())
+            if name not in beside:
+                done[name] = run_stage(name)
+        return [done[name] if name in done else beside[name].result() for name in names]
 
 
 def main(names: list[str]) -> int:
@@ -426,7 +444,7 @@ def main(names: list[str]) -> int:
         with contextlib.suppress(LabError):
             engine.ensure()
     try:
-        stages = [run_stage(name) for name in names or STAGES]
+        stages = run_stages(names or list(STAGES))
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted.\n")
         return 130

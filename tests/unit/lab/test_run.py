@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 
@@ -139,6 +140,44 @@ def test_single_stages(stages, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "2 passed, 0 failed"
     assert run.main(["nothing"]) == 2
     assert "There are: fails, breaks, passes" in capsys.readouterr().err
+
+
+def test_a_stage_of_one_core_runs_beside_the_others_until_scenarios_begin(tmp_path, monkeypatch, capsys):
+    began, may_end, order = threading.Event(), threading.Event(), []
+
+    def beside(stage):
+        began.set()
+        assert may_end.wait(60)
+        stage.run(["sh", "-c", "echo beside"])
+        order.append("beside")
+        stage.ok(3)
+
+    def other(stage):
+        assert began.wait(60)
+        order.append("other")
+        stage.write("other\n")
+        may_end.set()
+
+    def molecule(stage):
+        order.append("molecule")
+        stage.bad("a scenario")
+
+    monkeypatch.setattr(run, "LOGS", tmp_path)
+    monkeypatch.setattr(run, "BESIDE", ("beside",))
+    monkeypatch.setattr(run, "STAGES", {"other": other, "beside": beside, "molecule": molecule})
+    stages = run.run_stages(["other", "beside", "molecule"])
+    assert order == ["other", "beside", "molecule"]
+    assert [(stage.name, stage.passed, stage.failed) for stage in stages] == [("other", 0, 0), ("beside", 3, 0), ("molecule", 0, 1)]
+    shown = capsys.readouterr().out
+    assert shown.index("other\n") < shown.index("beside said:") < shown.index("echo beside") < shown.index("== molecule")
+
+
+def test_a_single_stage_of_one_core_is_shown_as_it_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "LOGS", tmp_path)
+    monkeypatch.setattr(run, "BESIDE", ("beside",))
+    monkeypatch.setattr(run, "STAGES", {"beside": lambda stage: stage.ok()})
+    [stage] = run.run_stages(["beside"])
+    assert (stage.shown, stage.passed) == (True, 1)
 
 
 def test_molecule_fails_every_scenario_when_the_lab_is_not_ready(tmp_path, monkeypatch):
