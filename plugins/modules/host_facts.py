@@ -378,7 +378,7 @@ def read_releases(root, contents=()):
         if folder.is_symlink() or not folder.is_dir():
             continue
         store = releases.read_store(root, folder.name)
-        installed = store.installed()
+        installed = sorted(store.installed(), key=host.version_key)
         found[folder.name] = {
             "installed": installed,
             "current": store.current if store.current in installed else None,

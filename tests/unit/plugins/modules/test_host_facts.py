@@ -104,6 +104,12 @@ def test_only_folders_with_a_sound_marker_are_releases(tmp_path):
     }
 
 
+def test_a_candidate_is_older_than_its_release(tmp_path):
+    for version in ("3.10.0", "3.10.0-rc.1", "3.9.0"):
+        write_marker(tmp_path / "prometheus" / version)
+    assert host_facts.read_releases(tmp_path)["prometheus"]["installed"] == ["3.9.0", "3.10.0-rc.1", "3.10.0"]
+
+
 def test_what_a_release_has(tmp_path):
     release = tmp_path / "elasticsearch/9.2.0"
     write_marker(release)
