@@ -15,6 +15,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ..module_utils import digest, http
+from ..plugin_utils.rollouts_seen import forget
 
 MODULE = "pachedu.observability.release"
 CHUNK_BYTES = 1024 * 1024
@@ -69,6 +70,10 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
+        # A rollout may take files from the release.
+        return forget(self._install(task_vars), self._task.args.get("component"), task_vars)
+
+    def _install(self, task_vars):
         result = self._execute_module(module_name=MODULE, module_args=dict(self._task.args), task_vars=task_vars)
         if not result.pop("transfer", False):
             return result

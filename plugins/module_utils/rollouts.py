@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import re
@@ -49,6 +50,9 @@ class ManagedFile:
     group: int = None
     on_change: str = "restart"
     diff: bool = True
+    owner_name: str = None
+    group_name: str = None
+    source: str = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,10 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Desired:
-    """Everything that one call asks for. `version` is None where the program is none of a release."""
+    """Everything that one call asks for. `version` is None where the program is none of a release.
+
+    `request` stands for the call as a whole; None where it is not known.
+    """
 
     name: str
     version: str
@@ -106,6 +113,9 @@ class Desired:
     preserve: tuple = ()
     units: tuple = ()
     directory_mode: int = 0o750
+    owner_name: str = None
+    group_name: str = None
+    request: str = None
 
     @property
     def base(self):
@@ -397,7 +407,10 @@ def enabling(unit_file_state, wanted):
 
 
 def render_manifest(desired):
-    """The text that remembers a rollout. The login of the health check is left out: it is a secret, and it may change."""
+    """The text that remembers a rollout. The login of the health check is left out: it is a secret, and it may change.
+
+    `request` and `wanted` let a later run tell, by reading alone, that nothing is left to do.
+    """
     health = {key: desired.health.get(key) for key in ("url", "ca_path", "status", "expect", "timeout", "settle")}
     files = [
         {
@@ -406,10 +419,22 @@ def render_manifest(desired):
             "on_change": item.on_change,
             "secret": item.secret,
             "diff": item.diff,
+            "mode": item.mode,
+            "owner": item.owner_name,
+            "group": item.group_name,
+            "source": item.source,
         }
         for item in sorted(desired.files, key=lambda item: item.path)
     ]
-    return json.dumps({"format": MANIFEST_FORMAT, "version": desired.version, "health": health, "files": files}, indent=1) + "\n"
+    wanted = {key: getattr(desired, key) for key in ("name", "root", "config_dir", "unit_dir", "directory_mode", "enabled", "units")}
+    wanted.update(owner=desired.owner_name, group=desired.group_name)
+    content = {"format": MANIFEST_FORMAT, "version": desired.version, "request": desired.request, "wanted": wanted}
+    return json.dumps({**content, "health": health, "files": files}, indent=1) + "\n"
+
+
+def seal(request, key):
+    """A request's name as only those who have the key can tell it."""
+    return hmac.new(key.encode(), request.encode(), hashlib.sha256).hexdigest()
 
 
 def parse_manifest(text, path):

@@ -144,6 +144,20 @@ def daemon_reload():
     order("daemon-reload")
 
 
+def show_all(units, runner=run):
+    """{unit: state} of several units, by one call."""
+    names = sorted(set(units))
+    if not names:
+        return {}
+    argv = ["systemctl", "show", "--property=" + ",".join(PROPERTIES), "--", *names]
+    code, output, errors = runner(argv, QUESTION_TIMEOUT)
+    # Blank lines part what is told of each.
+    parts = [part for part in output.split("\n\n") if "LoadState=" in part]
+    if code or len(parts) != len(names):
+        raise SystemdError(f"systemctl show {' '.join(names)} failed: {(errors or output).strip() or f'exit code {code}'}")
+    return {name: parse_show(part) for name, part in zip(names, parts, strict=True)}
+
+
 class Systemd:
     """The orders and questions for one unit."""
 
@@ -153,11 +167,7 @@ class Systemd:
 
     def show(self):
         """The state of the unit, by one call."""
-        argv = ["systemctl", "show", "--property=" + ",".join(PROPERTIES), "--", self.unit]
-        code, output, errors = self._run(argv, QUESTION_TIMEOUT)
-        if code or "LoadState=" not in output:
-            raise SystemdError(f"systemctl show {self.unit} failed: {(errors or output).strip() or f'exit code {code}'}")
-        return parse_show(output)
+        return show_all([self.unit], self._run)[self.unit]
 
     def _order(self, *words):
         order(*words, runner=self._run)

@@ -10,11 +10,12 @@ module: host_facts
 short_description: Gather what the platform must know about a host, in one quick step
 version_added: 0.1.0
 description:
-  - Returns one fact, C(observability_host), with the memory that really counts, disks, listening ports, installed releases and the like.
+  - Returns the fact C(observability_host), with the memory that really counts, disks, listening ports, installed releases and the like.
     It replaces the general gathering of facts.
   - Memory is the smaller of RAM and the tightest memory limit of the cgroups that the module runs in, so that a container tells the truth.
-  - Everything is read from C(/proc), C(/etc) and the file systems; the only program that is run is C(systemctl --version).
+  - Everything is read from C(/proc), C(/etc) and the file systems; the only program that is run is C(systemctl), which changes nothing.
     No network is asked, not even DNS.
+  - A second fact, C(observability_rollouts), lets M(pachedu.observability.rollout) leave a host alone where nothing is to be done.
   - What cannot be told is null, never guessed.
 author:
   - The pachedu.observability contributors (@pachedu)
@@ -69,6 +70,11 @@ options:
     type: list
     elements: str
     default: []
+    version_added: 0.2.0
+  _key:
+    description:
+      - What makes RV(ansible_facts.observability_rollouts) of use in one run alone. Ansible fills it in; it is not for playbooks.
+    type: str
     version_added: 0.2.0
 extends_documentation_fragment:
   - pachedu.observability.attributes
@@ -250,6 +256,15 @@ ansible_facts:
           description: The kernel's limit of memory maps of one process, null if it does not say.
           type: int
           sample: 65530
+    observability_rollouts:
+      description:
+        - For each component below O(root) whose last rollout left everything as it is now (files and their permissions, the release in use,
+          running units) what that rollout carried out, by a name that only the same run of Ansible understands.
+      returned: always
+      type: dict
+      sample:
+        prometheus: 5b0f9f6a52e8c1d7a4e3b2f1908d7c6b5a4f3e2d1c0b9a8f7e6d5c4b3a291807
+      version_added: 0.2.0
 """
 
 import contextlib
@@ -263,7 +278,7 @@ import stat
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pachedu.observability.plugins.module_utils import host, releases
+from ansible_collections.pachedu.observability.plugins.module_utils import host, releases, rollouts, rollouts_found, systemd
 
 PACKAGES = ["nftables", "nginx", "openjdk-21-jre-headless", "zstd", "age", "rsync", "openssh-client", "rclone", "rsyslog", "rsyslog-gnutls"]
 
@@ -400,6 +415,17 @@ def contents_of(folder, patterns):
     return sorted({str(path.relative_to(folder)) for pattern in patterns for path in folder.glob(pattern)})
 
 
+def read_rollouts(root, key):
+    """Which request each component's last rollout has carried out, sealed; without those where something is no longer as it left it."""
+    bases = [record.parent for record in sorted(root.glob("*/rollout.json"))] if key else []
+    try:
+        states = systemd.show_all([unit for base in bases for unit in rollouts_found.recorded_units(base)])
+    except systemd.SystemdError:
+        return {}
+    requests = {base.name: rollouts_found.as_left(base, states.__getitem__) for base in bases}
+    return {name: rollouts.seal(request, key) for name, request in requests.items() if request}
+
+
 def read_users(names):
     found = {}
     for name in names:
@@ -469,6 +495,8 @@ def main():
             "users": {"type": "list", "elements": "str", "default": []},
             "directories": {"type": "list", "elements": "path", "default": []},
             "contents": {"type": "list", "elements": "str", "default": []},
+            # The run's key, by the action plugin; see plugin_utils/rollouts_seen.py.
+            "_key": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,
     )
@@ -478,10 +506,11 @@ def main():
         )
         found["users"] = read_users(module.params["users"])
         found["directories"] = read_directories(module.params["directories"])
+        seen = read_rollouts(Path(module.params["root"]), module.params["_key"])
     except (OSError, KeyError) as error:
         module.fail_json(msg=f"The host could not be looked at: {error!r}")
     found["systemd_version"] = read_systemd_version(module)
-    module.exit_json(changed=False, ansible_facts={"observability_host": found})
+    module.exit_json(changed=False, ansible_facts={"observability_host": found, "observability_rollouts": seen})
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ description:
     C(<root>/<name>/.rollout) until the rollout has succeeded.
   - Files that were managed by the last rollout and are no longer listed are removed; units among them are stopped and disabled first.
     No other file is ever touched. C(<root>/<name>/rollout.json) remembers the managed files.
+  - Where M(pachedu.observability.host_facts) has seen earlier in the same run that everything is as the last rollout left it, and that
+    rollout had the same options, the host is not asked again. A release or rollout of the component that changed something ends this.
   - With O(state=absent) exactly those files go again, after their units were stopped and disabled. A removal that was broken off is
     ended by the next run.
 notes:
@@ -230,6 +232,10 @@ options:
     description: Whether the service is started at boot.
     type: bool
     default: true
+  _request:
+    description: A name of all options together. Ansible fills it in by itself; it is not for playbooks.
+    type: str
+    version_added: 0.2.0
 """
 
 EXAMPLES = r"""
@@ -412,9 +418,7 @@ from ansible_collections.pachedu.observability.plugins.module_utils.http import 
 from ansible_collections.pachedu.observability.plugins.module_utils.removals import Found, candidate_folders, plan_removal, removal_diff
 from ansible_collections.pachedu.observability.plugins.module_utils.rollouts import (
     SETTLE,
-    Current,
     Desired,
-    Directory,
     FoundFile,
     ManagedFile,
     RolloutError,
@@ -429,7 +433,6 @@ from ansible_collections.pachedu.observability.plugins.module_utils.rollouts imp
     fill,
     is_unit,
     judged_file,
-    leaving_units,
     link_version,
     managed_units,
     metric_value,
@@ -445,6 +448,7 @@ from ansible_collections.pachedu.observability.plugins.module_utils.rollouts imp
     service_problem,
     trim,
 )
+from ansible_collections.pachedu.observability.plugins.module_utils.rollouts_found import look, read_current, read_link
 from ansible_collections.pachedu.observability.plugins.module_utils.systemd import Systemd, SystemdError, as_user, daemon_reload, run
 
 JOURNAL_FORMAT = 2
@@ -509,6 +513,8 @@ ARGUMENTS = {
     },
     "state": {"type": "str", "choices": ["started", "absent"], "default": "started"},
     "enabled": {"type": "bool", "default": True},
+    # By the action plugin; see plugin_utils/rollouts_seen.py.
+    "_request": {"type": "str"},
 }
 
 
@@ -543,13 +549,17 @@ def group_number(name):
     return grp.getgrnam(name).gr_gid
 
 
-def content_of(item, release, pending):
+def source_of(item, release):
+    """The path of the file on this host that a file option takes its content from, or None."""
+    return None if item["source"] is None else fill([item["source"]], {"release": release})[0]
+
+
+def content_of(item, source, pending):
     """The bytes of a file option. In check mode what a release brings may still come: the file is empty then."""
-    if item["source"] is None:
+    if source is None:
         return (item["content"] if item["secret_content"] is None else item["secret_content"]).encode()
-    source = Path(fill([item["source"]], {"release": release})[0])
     try:
-        return source.read_bytes()
+        return Path(source).read_bytes()
     except FileNotFoundError as error:
         if pending is None:
             raise RolloutError(f"files: source {source} of {item['path']} is not there: is it part of this release?") from error
@@ -567,16 +577,21 @@ def read_options(params, pending):
     files = []
     for item in params["files"]:
         path = resolve_path(item["path"], config_dir, f"{root}/{name}")
+        owner_name, group_name = item["owner"] or params["owner"], item["group"] or params["group"] or name
+        source = source_of(item, f"{root}/{name}/{params['version']}")
         files.append(
             ManagedFile(
                 path=path,
-                content=content_of(item, f"{root}/{name}/{params['version']}", pending),
+                content=content_of(item, source, pending),
                 secret=item["content"] is None,
                 mode=parse_mode(item["mode"], f"files: mode of {path}"),
-                owner=number_of("owner", item["owner"] or params["owner"], user_number, pending),
-                group=number_of("group", item["group"] or params["group"] or name, group_number, pending),
+                owner=number_of("owner", owner_name, user_number, pending),
+                group=number_of("group", group_name, group_number, pending),
                 on_change=item["on_change"],
                 diff=item["diff"],
+                owner_name=owner_name,
+                group_name=group_name,
+                source=source,
             )
         )
     check_paths([item.path for item in files])
@@ -599,6 +614,9 @@ def read_options(params, pending):
         files=tuple(files),
         owner=number_of("owner", params["owner"], user_number, pending),
         group=number_of("group", params["group"] or name, group_number, pending),
+        owner_name=params["owner"],
+        group_name=params["group"] or name,
+        request=params["_request"],
         enabled=params["enabled"],
         health={**params["health"], "settle": settle},
         preserve=tuple(params["preserve"]),
@@ -645,65 +663,6 @@ def locked(base, check_mode):
         yield
     finally:
         os.close(descriptor)
-
-
-def look(path):
-    """What is at a path, without following a link."""
-    try:
-        info = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    attributes = {"mode": stat.S_IMODE(info.st_mode), "owner": info.st_uid, "group": info.st_gid}
-    if stat.S_ISLNK(info.st_mode):
-        return FoundFile("link", os.fsencode(os.readlink(path)), **attributes)
-    if stat.S_ISREG(info.st_mode):
-        return FoundFile("file", Path(path).read_bytes(), **attributes)
-    return FoundFile("directory" if stat.S_ISDIR(info.st_mode) else "other", b"", **attributes)
-
-
-def read_link(path):
-    """The text of the link `current`, or None."""
-    found = look(path)
-    if found is not None and found.kind != "link":
-        raise RolloutError(f"{path} is there and is no symbolic link: move it away, the releases beside it stay as they are")
-    return None if found is None else os.fsdecode(found.content)
-
-
-def read_directories(desired, made):
-    """The configuration folder and all folders that files need: what is there, or None. Those in `made` count as missing."""
-    found = {}
-    for folder in [desired.config_dir, *(str(Path(item.path).parent) for item in desired.files)]:
-        for path in [Path(folder), *Path(folder).parents]:
-            if str(path) in found or (str(path) not in made and path.is_dir() and str(path) != desired.config_dir):
-                break
-            info = path.stat() if path.is_dir() and str(path) not in made else None
-            if info is None and os.path.lexists(path) and str(path) not in made:
-                raise RolloutError(f"{path} is there and is no directory: move it away")
-            found[str(path)] = info and Directory(str(path), stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
-    return found
-
-
-def read_current(desired, journal):
-    """Read the host. Where a rollout was interrupted and not put back (check mode), its journal says what was there before."""
-    before = journal.before()
-    manifest_file = before[desired.manifest] if desired.manifest in before else look(desired.manifest)
-    manifest_text = "" if manifest_file is None else manifest_file.content.decode()
-    manifest = parse_manifest(manifest_text, desired.manifest)
-    wanted = {item.path for item in desired.files}
-    paths = wanted | set(manifest.files)
-    units = {unit: Systemd(unit).show() for unit in desired.units + leaving_units(set(manifest.files) - wanted, desired)}
-    for unit in desired.units:
-        if units[unit].load_state == "masked":
-            raise RolloutError(f"{unit} is masked: run systemctl unmask {unit} if it is to run on this host")
-    return Current(
-        link=journal.data["link"] if before else read_link(desired.current),
-        files={path: before[path] if path in before else look(path) for path in paths},
-        directories=read_directories(desired, journal.data["made"] if before else []),
-        manifest=manifest,
-        manifest_text=manifest_text,
-        units=units,
-        interrupted=journal.data is not None,
-    )
 
 
 def set_attributes(path, mode, owner, group):
@@ -1502,7 +1461,7 @@ def roll_out(params, check_mode, diff_mode):
         else:
             sweep_staging(desired.base)
             recover(journal)
-        current = read_current(desired, journal)
+        current = read_current(desired, lambda unit: Systemd(unit).show(), journal)
         plan = plan_rollout(current, desired)
         validated = checked(desired, current, plan, params, pending, journal, watch)
         if not check_mode and plan.changed:

@@ -31,6 +31,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.pachedu.observability.plugins.module_utils import rollouts_found
 from ansible_collections.pachedu.observability.plugins.module_utils.http import HttpError, Response
 from ansible_collections.pachedu.observability.plugins.module_utils.rollouts import RolloutError
 from ansible_collections.pachedu.observability.plugins.module_utils.systemd import SystemdError, UnitState
@@ -91,6 +92,7 @@ class Host:
             "reload_metric": None,
             "state": "started",
             "enabled": True,
+            "_request": None,
         }
         return {**params, **changes}
 
@@ -2019,3 +2021,124 @@ def test_options_of_units_and_folders_that_make_no_sense(host, instant, monkeypa
     with pytest.raises(RolloutError, match=re.escape(message)):
         go(monkeypatch, FakeSystemd(host), host.params(**changes))
     assert host.tree() == tree
+
+
+# What host_facts sees of a rollout.
+
+
+def seen(host, systemd):
+    return rollouts_found.as_left(str(host.base), lambda _unit: systemd.show())
+
+
+def with_store(host):
+    """A rollout with a file that the release brings."""
+    (host.base / "1.0" / "store.bin").write_bytes(b"\x00store")
+    files = [*before(host), {"path": "store.bin", "source": "{release}/store.bin"}, {"path": "key", "secret_content": "opensesame\n"}]
+    return host.params(files=files, _request="all-of-it")
+
+
+def stop(systemd):
+    systemd.state = dataclasses.replace(systemd.state, active_state="inactive")
+
+
+def mask(systemd):
+    shown = systemd.show
+    systemd.show = lambda: dataclasses.replace(shown(), load_state="masked")
+
+
+def in_the_way(path):
+    path.unlink()
+    path.mkdir()
+
+
+# Each of these is something that a rollout would mend, or refuse to go on with.
+DRIFTS = {
+    "another content": lambda host, systemd: (host.config / "main.yml").write_text("a: 9\n"),
+    "another secret": lambda host, systemd: (host.config / "key").write_text("sesame\n"),
+    "a file that is gone": lambda host, systemd: (host.config / "gone/old.yml").unlink(),
+    "other permissions": lambda host, systemd: (host.config / "mode.yml").chmod(0o600),
+    "a link instead of a file": lambda host, systemd: (
+        (host.config / "mode.yml").unlink(),
+        (host.config / "mode.yml").symlink_to("main.yml"),
+    ),
+    "a folder instead of a file": lambda host, systemd: in_the_way(host.config / "mode.yml"),
+    "other permissions of the folder": lambda host, systemd: host.config.chmod(0o755),
+    "another unit": lambda host, systemd: (host.units / "demo.service").write_text("[Service]\n"),
+    "another release in use": lambda host, systemd: ((host.base / "current").unlink(), (host.base / "current").symlink_to("2.0")),
+    "no release in use": lambda host, systemd: (host.base / "current").unlink(),
+    "a release that is not whole": lambda host, systemd: (host.base / "1.0" / ".release.json").unlink(),
+    "another file in the release": lambda host, systemd: (host.base / "1.0" / "store.bin").write_bytes(b"other"),
+    "a file that the release has lost": lambda host, systemd: (host.base / "1.0" / "store.bin").unlink(),
+    "a service that does not run": lambda host, systemd: stop(systemd),
+    "a service that is not started at boot": lambda host, systemd: setattr(systemd, "enabled", False),
+    "a masked service": lambda host, systemd: mask(systemd),
+    "an interrupted rollout": lambda host, systemd: (
+        (host.base / ".rollout").mkdir(),
+        (host.base / ".rollout/pending.json").write_text("{"),
+    ),
+    "a record that cannot be read": lambda host, systemd: (host.base / "rollout.json").write_text("{"),
+    "a record of no rollout": lambda host, systemd: (host.base / "rollout.json").write_text("[]"),
+}
+
+
+def test_what_a_rollout_left_is_seen_as_such(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    params = with_store(host)
+    assert seen(host, systemd) is None
+    go(monkeypatch, systemd, params)
+    assert seen(host, systemd) == "all-of-it"
+    assert not go(monkeypatch, systemd, params, check_mode=True)["changed"]
+    assert seen(host, systemd) == "all-of-it"
+    # Files of others are none of its business.
+    (host.config / "by-hand.yml").write_text("")
+    assert seen(host, systemd) == "all-of-it"
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_whatever_a_rollout_would_do_something_about_is_seen(host, instant, monkeypatch, drift):
+    systemd = FakeSystemd(host)
+    params = with_store(host)
+    go(monkeypatch, systemd, params)
+    assert seen(host, systemd) == "all-of-it"
+    DRIFTS[drift](host, systemd)
+    assert seen(host, systemd) is None
+    with contextlib.suppress(RolloutError, OSError):
+        assert go(monkeypatch, systemd, params)["changed"]
+
+
+def test_a_host_of_which_the_user_has_another_number_is_looked_at(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    go(monkeypatch, systemd, with_store(host))
+    assert seen(host, systemd)
+    entry = pwd.getpwnam(USER)
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: pwd.struct_passwd((*entry[:2], entry.pw_uid + 1, *entry[3:])))
+    assert seen(host, systemd) is None
+
+
+def test_the_record_follows_the_options_even_where_nothing_changes(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    params = with_store(host)
+    go(monkeypatch, systemd, {**params, "_request": None})
+    assert seen(host, systemd) is None
+    assert not go(monkeypatch, systemd, {**params, "validate_timeout": 9, "_request": "with another timeout"}, check_mode=True)["changed"]
+    assert seen(host, systemd) is None
+    assert not go(monkeypatch, systemd, {**params, "validate_timeout": 9, "_request": "with another timeout"})["changed"]
+    assert seen(host, systemd) == "with another timeout"
+
+
+def test_what_failed_is_not_seen_as_carried_out(host, instant, monkeypatch):
+    systemd = FakeSystemd(host, refuse=lambda host: "broken" in (host.config / "main.yml").read_text())
+    params = with_store(host)
+    go(monkeypatch, systemd, params)
+    files = [{**item, "content": "broken\n", "on_change": "restart"} if item["path"] == "main.yml" else item for item in params["files"]]
+    with pytest.raises(RolloutError):
+        go(monkeypatch, systemd, {**params, "files": files, "_request": "broken"})
+    assert seen(host, systemd) == "all-of-it"
+
+
+def test_nothing_is_seen_of_what_was_taken_away(host, instant, monkeypatch):
+    systemd = FakeSystemd(host)
+    params = with_store(host)
+    go(monkeypatch, systemd, params)
+    go(monkeypatch, systemd, {**params, "state": "absent"})
+    assert seen(host, systemd) is None
