@@ -31,6 +31,17 @@ def test_the_text_is_the_same_each_time():
     assert filters.alert_rules(TEXTS["service"]) == filters.alert_rules(TEXTS["service"])
 
 
+@pytest.mark.parametrize("subject", TEXTS)
+def test_a_controller_without_the_emitter_in_c_writes_the_same(subject, monkeypatch):
+    written = filters.alert_rules(TEXTS[subject], {}, "https://gateway/runbooks", "https://grafana/d")
+    assert issubclass(filters._Dumper, yaml.CSafeDumper)
+    in_python = type("InPython", (yaml.SafeDumper,), {})
+    in_python.add_representer(str, filters._text)
+    in_python.add_multi_representer(str, filters._text)
+    monkeypatch.setattr(filters, "_Dumper", in_python)
+    assert filters.alert_rules(TEXTS[subject], {}, "https://gateway/runbooks", "https://grafana/d") == written
+
+
 def test_texts_and_values_of_ansible_are_taken():
     """Variables and lookups give kinds of texts of Ansible's own, of which not every program for YAML knows what to make."""
     templar = Templar(
