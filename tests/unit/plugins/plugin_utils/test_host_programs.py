@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 
@@ -49,6 +51,41 @@ def run(text, tmp_path, *arguments):
 
 def test_the_program_holds_what_it_imports_and_nothing_else(directory):
     assert list(host_programs.sources("one", directory)) == ["four", "one", "three", "two"]
+
+
+def walked(source):
+    """The modules of the collection that a source imports, by Python's own parser."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            names |= {f"{module}.{alias.name}".replace("..", ".") for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    found = (re.match(rf"(?:{re.escape(PACKAGE)})?\.(\w+)", name) for name in names)
+    return {match[1] for match in found if match}
+
+
+@pytest.mark.parametrize("path", sorted(host_programs.MODULE_UTILS.glob("*.py")), ids=lambda path: path.stem)
+def test_no_import_is_missed(path):
+    assert host_programs.imported(path.read_text()) == walked(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        (f"from {PACKAGE} import one", {"one"}),
+        (f"from {PACKAGE} import (\n    one,\n    two,  # why\n)", {"one", "two"}),
+        (f"from {PACKAGE}.one import A, B  # why", {"one"}),
+        (f"def main():\n    from {PACKAGE}.one import A\n    import {PACKAGE}.two as two", {"one", "two"}),
+        ("from . import one\nfrom .two import A", {"one", "two"}),
+        ("import os\nfrom pathlib import Path\nfrom .. import else_where", set()),
+        (f"TEXT = '''\n  import what is needed from {PACKAGE}\n'''\nfrom .one import A", {"one"}),
+    ],
+)
+def test_what_counts_as_an_import(source, names):
+    assert host_programs.imported(source) == names
+    assert walked(source) == names
 
 
 def test_it_runs_without_the_collection(directory, tmp_path):
