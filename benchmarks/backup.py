@@ -29,7 +29,6 @@ from benchmarks import queries
 from benchmarks.dashboards import cells
 from benchmarks.run import LAB, PLATFORM, fresh_host, inventory
 from tests.lab import artifacts, common, engine, images, playbook
-from tests.lab import host as lab
 from tests.lab.testhost import admin_login, curl, elastic, eventually, play, query
 
 NAME = "observability-bench-backup"
@@ -636,7 +635,6 @@ def main():
     tables = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     engine.ensure()
-    lab.allow_maps()
     images.ensure(["debian13"])
     artifacts.ensure()
     os.environ.update(playbook.ansible_environment())

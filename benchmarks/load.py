@@ -78,7 +78,6 @@ def table(sizes, limits):
 
 def main():
     engine.ensure()
-    host.allow_maps()
     images.ensure(["debian13"])
     artifacts.ensure()
     os.environ.update(ansible_environment())

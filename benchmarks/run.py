@@ -180,7 +180,6 @@ def main():
     engine.ensure()
     images.ensure(["debian13"])
     artifacts.ensure()
-    host.allow_maps()
     subjects = {OURS: ours(TRIO), ALL: ours(PLATFORM)}
     if os.environ.get("PEER_COLLECTIONS"):
         subjects[PEER] = peer

@@ -14,6 +14,7 @@ import yaml
 from ansible_collections.pachedu.observability.plugins.module_utils import backups_program
 
 from benchmarks import backup, ingest, queries
+from tests.lab import host as lab
 from tests.lab.common import ROOT
 
 MB = 1_000_000
@@ -320,7 +321,7 @@ def test_what_is_sustained_is_marked(unused_port):
 
 @pytest.fixture
 def unused_port():
-    return next(port for port in range(39777, 39877) if backup.lab.is_free(port))
+    return next(port for port in range(39777, 39877) if lab.is_free(port))
 
 
 def test_samples_go_on_in_the_next_file_and_counters_never_fall(tmp_path):
