@@ -11,6 +11,7 @@ import functools
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.pachedu.observability.plugins.module_utils import alert_rules as rules
+from ansible_collections.pachedu.observability.plugins.plugin_utils import yaml_files
 
 WIDTH = 140
 
@@ -31,8 +32,7 @@ _Dumper.add_multi_representer(str, _text)
 @functools.lru_cache(maxsize=64)
 def _document(text):
     """Parsed once: the same texts are asked for by several variables, and nothing changes them."""
-    # As bytes: the parser in C knows no kinds of texts but Python's own.
-    return yaml.load(text.encode(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return yaml_files.load(text.encode())
 
 
 def parsed(text, name):

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.pachedu.observability.plugins.module_utils import alertmanager_config, jaeger_config, preflight, prometheus_config
+from ansible_collections.pachedu.observability.plugins.plugin_utils import yaml_files
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -26,7 +27,7 @@ def read_specs(roles_path):
     specs = {}
     for file in sorted(Path(roles_path).glob("*/meta/argument_specs.yml")):
         try:
-            specs[file.parents[1].name] = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            specs[file.parents[1].name] = yaml_files.load(file.read_bytes())
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise AnsibleFilterError(f"known_variables: {file} cannot be read: {error}") from error
     if not specs:

@@ -39,6 +39,7 @@ from pathlib import Path
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.pachedu.observability.plugins.plugin_utils import yaml_files
 
 PATH = Path(__file__).resolve().parents[2] / "files" / "logs.yml"
 
@@ -46,7 +47,7 @@ PATH = Path(__file__).resolve().parents[2] / "files" / "logs.yml"
 @functools.lru_cache(maxsize=1)
 def contract():
     try:
-        return yaml.load(PATH.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return yaml_files.load(PATH.read_bytes())
     except (OSError, yaml.YAMLError) as error:
         raise AnsibleError(f"log_contract: {PATH} cannot be read: {error}") from error
 

@@ -1,10 +1,14 @@
 # Copyright (c) 2026, the pachedu.observability contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates for tests, made on the spot with the dates and names that a test asks for."""
+"""Certificates for tests, made on the spot with the dates and names that a test asks for, and playbooks as programs."""
 
 import datetime
 import ipaddress
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+CHECKOUT = Path(__file__).parents[3]
 NOW = datetime.datetime(2026, 6, 15, 12, 0, tzinfo=datetime.timezone.utc)
 
 
@@ -59,3 +64,21 @@ def pki():
         ca=("CA", ca_key),
         ca_text=certificate_text(ca_key, "CA", days=3650, ca=True, key_usage=True),
     )
+
+
+@pytest.fixture
+def run_playbook():
+    """Ansible as a program on this machine, with this collection; the finished process."""
+
+    def call(path, *arguments, **variables):
+        environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            **variables,
+        }
+        argv = [str(Path(sys.executable).parent / "ansible-playbook"), str(path), *arguments]
+        return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, cwd=CHECKOUT)
+
+    return call

@@ -104,13 +104,16 @@ def test_a_release_that_came_ends_what_was_seen_of_its_rollout(changed, forgotte
 SYSTEMCTL = """#!/bin/sh
 case "$1" in
   --version) echo "systemd 257" ;;
-  show) printf 'LoadState=loaded\\nActiveState=active\\nSubState=running\\nUnitFileState=enabled\\nMainPID=1\\n' ;;
+  show)
+    while [ "$1" != -- ]; do shift; done
+    shift
+    for unit; do printf 'LoadState=loaded\\nActiveState=active\\nSubState=running\\nUnitFileState=enabled\\nMainPID=1\\n\\n'; done ;;
 esac
 """
 
 
 @pytest.fixture
-def playbook(tmp_path):
+def playbook(tmp_path, run_playbook):
     """A rollout on this machine, beside a systemd that calls each unit up and enabled, after the host was looked at."""
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "systemctl"
@@ -130,21 +133,15 @@ def playbook(tmp_path):
         rollout_of("a: 1", "first"),
         rollout_of("{{ between | default('a: 1') }}", "between_them"),
         rollout_of("a: 1", "last"),
+        # Another component, of which systemd tells in the same answer.
+        {"pachedu.observability.rollout": {**options, "name": "tidy", "units": ["tidy.timer", "daily.timer"], "files": [key]}},
         {"ansible.builtin.copy": {"dest": str(tmp_path / "results.json"), "content": "{{ [first, between_them, last] }}"}},
     ]
     path = tmp_path / "play.yml"
     path.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
 
     def run(*arguments):
-        environment = {
-            **os.environ,
-            "PATH": f"{program.parent}:{os.environ['PATH']}",
-            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        }
-        argv = [str(Path(sys.executable).parent / "ansible-playbook"), str(path), *arguments]
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, cwd=CHECKOUT)
+        done = run_playbook(path, *arguments, PATH=f"{program.parent}:{os.environ['PATH']}")
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads((tmp_path / "results.json").read_text()), done.stdout
 

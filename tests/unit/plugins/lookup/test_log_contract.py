@@ -4,17 +4,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import yaml
 from ansible.errors import AnsibleError
 from ansible_collections.pachedu.observability.plugins.lookup import log_contract
-
-CHECKOUT = Path(__file__).parents[4]
 
 
 @pytest.fixture(autouse=True)
@@ -28,15 +21,13 @@ def test_it_is_the_file_of_the_collection():
     assert log_contract.LookupModule().run([]) == [yaml.safe_load(log_contract.PATH.read_text())]
 
 
-def test_what_a_template_does_with_it_does_not_come_back(tmp_path):
+def test_what_a_template_does_with_it_does_not_come_back(tmp_path, run_playbook):
     """One process gives the same object to all who ask."""
     lookup = "lookup('pachedu.observability.log_contract').categories"
     test = f"[{lookup}.update({{'new': 1}}), 'application' in {lookup}, 'new' in {lookup}] == [none, true, false]"
     tasks = [{"ansible.builtin.assert": {"that": test}}]
     (tmp_path / "play.yml").write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_LOCALHOST_WARNING": "false"}
-    argv = [str(Path(sys.executable).parent / "ansible-playbook"), str(tmp_path / "play.yml")]
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, cwd=CHECKOUT)
+    done = run_playbook(tmp_path / "play.yml")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

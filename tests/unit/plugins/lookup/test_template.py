@@ -6,15 +6,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
-CHECKOUT = Path(__file__).parents[4]
 HEADER = "#jinja2: lstrip_blocks: True, variable_start_string: '[[', variable_end_string: ']]'\n"
 TEMPLATES = {
     "plain.j2": "no template\n",
@@ -34,7 +29,7 @@ VARIABLES = {"name": "demo", "numbers": [1, 2], "chained": "{{ end }}\\t", "end"
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, run_playbook):
     role = tmp_path / "roles" / "demo"
     for name, text in TEMPLATES.items():
         path = role / "templates" / name
@@ -46,9 +41,7 @@ def run(tmp_path):
         (role / "tasks" / "main.yml").write_text(yaml.safe_dump(tasks))
         play = [{"hosts": "localhost", "gather_facts": False, "vars": {**VARIABLES, **variables}, "roles": ["demo"]}]
         (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"), "ANSIBLE_LOCALHOST_WARNING": "false"}
-        argv = [str(Path(sys.executable).parent / "ansible-playbook"), str(tmp_path / "play.yml")]
-        return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, cwd=CHECKOUT)
+        return run_playbook(tmp_path / "play.yml")
 
     return call
 

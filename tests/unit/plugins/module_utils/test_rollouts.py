@@ -479,6 +479,24 @@ def test_show_is_read():
     assert systemd.parse_show(ABSENT) == systemd.UnitState()
 
 
+def test_several_units_are_shown_by_one_call():
+    calls = []
+
+    def runner(argv, _timeout):
+        calls.append(argv)
+        return 0, "\n".join([SHOWN, ABSENT]), ""
+
+    states = systemd.show_all(["gone.service", "demo.service", "gone.service"], runner)
+    assert [argv[-2:] for argv in calls] == [["demo.service", "gone.service"]]
+    assert states == {"demo.service": systemd.parse_show(SHOWN), "gone.service": systemd.UnitState()}
+    with pytest.raises(systemd.SystemdError, match=r"systemctl show a\.service b\.service c\.service failed"):
+        systemd.show_all(["a.service", "b.service", "c.service"], runner)
+
+
+def test_no_unit_is_no_question():
+    assert systemd.show_all([], runner=None) == {}
+
+
 def test_refused_orders_say_why():
     def runner(argv, timeout):
         assert timeout > 0
